@@ -1,0 +1,84 @@
+"""What every router backend gives, so that nothing above it knows which box it runs on.
+
+Each method reads once, never changes the router, starts no process unless its backend's page says so,
+and raises `Unavailable` with a sentence when the router cannot give the value.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from agent.records import Board, Bss, ClockState, Dhcp, Host, Interface, Path, Radio, Reach, Station
+
+
+class Clock(Protocol):
+    """The box's time. A simulated router may run faster than the world; nothing else may."""
+
+    def monotonic(self) -> float:
+        """Seconds of a clock that never jumps; for intervals."""
+
+    def uptime(self) -> float:
+        """Seconds since the box booted, suspend included."""
+
+    def wall(self) -> float:
+        """Unix seconds, right or wrong; see `state`."""
+
+    def state(self) -> ClockState:
+        """Say whether `wall` may be trusted: ntp (yes), floor (set from a file's date), none (unset)."""
+
+    def real_seconds(self, seconds: float) -> float:
+        """Say how long the loop must wait in the world for `seconds` of this clock; a clock that need not wait moves on by `seconds` and says 0."""
+
+
+class Probe(Protocol):
+    """One layered probe of the uplink under way; never blocks."""
+
+    def fds(self) -> dict[int, int]:
+        """File descriptors to poll, each with its poll(2) event mask."""
+
+    def advance(self, now: float) -> Reach | None:
+        """Do what can be done without waiting; give the outcome once it is known (`now`: monotonic seconds)."""
+
+    def deadline(self) -> float:
+        """The moment (monotonic seconds) by which `advance` must be called again."""
+
+    def close(self) -> None:
+        """Give up and close every socket."""
+
+
+class Router(Protocol):
+    """One box."""
+
+    @property
+    def clock(self) -> Clock:
+        """The box's time."""
+
+    def boot(self) -> str:
+        """The first 16 hex digits of the kernel's boot_id."""
+
+    def board(self) -> Board:
+        """What box this is."""
+
+    def radios(self) -> list[Radio]:
+        """Every radio, dead ones too. [] when the box has no Wi-Fi."""
+
+    def bss(self) -> list[Bss]:
+        """Every BSS that is or should be on air. [] when the box has no Wi-Fi."""
+
+    def stations(self, ifname: str) -> list[Station]:
+        """Every station entry of one BSS, unauthorised and lingering ones too."""
+
+    def interfaces(self) -> list[Interface]:
+        """Every network device worth reporting (loopback left out), uplink first."""
+
+    def host(self) -> Host:
+        """The box's own health."""
+
+    def path(self) -> Path:
+        """The way out as configured now."""
+
+    def probe(self, path: Path, dns_name: str, internet: tuple[tuple[str, int], ...], now: float) -> Probe:
+        """Start a layered probe: gateway, DNS query for `dns_name`, TCP connect to one of `internet` (host, port)."""
+
+    def dhcp(self) -> Dhcp:
+        """Leases and pool; Unavailable when this box serves no DHCP."""

@@ -1,0 +1,28 @@
+"""What every test shares: the one rule for missing components."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+
+
+def _missing(component: str) -> bool:
+    if component == "root":
+        return os.geteuid() != 0
+    if component == "netns":
+        return os.geteuid() != 0 or shutil.which("ip") is None
+    return shutil.which(component, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin") is None
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test whose component is missing, with the reason; fail it where components are required."""
+    names = [name for mark in item.iter_markers("needs") for name in mark.args]
+    absent = [name for name in names if _missing(name)]
+    if not absent:
+        return
+    reason = f"needs {', '.join(absent)}: not on this machine (scripts/apt-packages lists what to install)"
+    if os.environ.get("RWAGENT_REQUIRE_COMPONENTS") == "1":
+        pytest.fail(reason)
+    pytest.skip(reason)
