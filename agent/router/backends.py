@@ -1,0 +1,28 @@
+"""Which backend the settings name; only that one is loaded."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from agent.router.contract import Router
+
+if TYPE_CHECKING:
+    from agent.settings import Settings
+
+
+def open_router(settings: Settings) -> Router:
+    """Open the router of `settings`; Unavailable when this box cannot be read by that backend."""
+    router = settings.router
+    # The imports stand here because one backend is ever used: the other would be dead weight in the daemon's memory.
+    if router.backend == "simulated":
+        from agent.router import simulated
+
+        chosen = settings.simulated
+        start = float(chosen.start) if chosen.start else None
+        return simulated.open_router(settings.id, chosen.seed, chosen.speed, chosen.stations_peak, router.contract_mbps, start)
+    from agent.router import linux
+
+    leases = (router.lease_file,) if router.lease_file else linux.LEASE_FILES
+    marker = os.path.join(settings.paths.run_dir, "status", "clock")
+    return linux.open_router(router.uplink, router.hostapd_dir, leases, marker)

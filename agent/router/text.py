@@ -1,0 +1,80 @@
+"""From the box's bytes to text and figures, for all the doors alike. Whatever does not fit gives None, never an exception."""
+
+from __future__ import annotations
+
+import os
+import re
+
+READ_BYTES = 262144
+_ESCAPE = re.compile(rb"\\(x[0-9a-fA-F]{2}|[nrte\"\\])")
+_LETTERS = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"e": b"\x1b", b'"': b'"', b"\\": b"\\"}
+_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
+_DIGITS_OF_64_BITS = 20
+
+
+def read_bytes(path: str, limit: int = READ_BYTES) -> bytes:
+    """Read a file of /proc or /sys from its beginning, at most `limit` bytes; OSError when it cannot be read."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        whole_text = os.read(fd, limit)
+        # A seq_file gives about a page at each read, however much is asked for.
+        while len(whole_text) < limit and (more := os.read(fd, limit - len(whole_text))):
+            whole_text += more
+        return whole_text
+    finally:
+        os.close(fd)
+
+
+def read_line(path: str) -> str | None:
+    """Read a one-line file as text; None when there is none or it is empty."""
+    try:
+        raw = read_bytes(path, 4096)
+    except OSError:
+        return None
+    return raw.replace(b"\0", b" ").decode("utf-8", "backslashreplace").strip() or None
+
+
+def printable(name: str) -> str:
+    """Turn a name as the operating system gives it into text for people: bytes that are not UTF-8 become backslash escapes."""
+    return name if name.isascii() else os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def unescape(text: str) -> str:
+    """Undo the escapes with which iw and hostapd print an SSID, and give its bytes as text (not UTF-8: backslash escapes)."""
+
+    def byte(match: re.Match[bytes]) -> bytes:
+        escape = match[1]
+        return bytes.fromhex(escape[1:].decode()) if escape[:1] == b"x" else _LETTERS[escape]
+
+    return _ESCAPE.sub(byte, text.encode("utf-8", "surrogateescape")).decode("utf-8", "backslashreplace")
+
+
+def whole(text: str) -> int | None:
+    """Give the counter that `text` begins with; None when there is none or it does not fit 64 bits."""
+    digits = text.partition(" ")[0]
+    if not digits.isascii() or not digits.isdigit() or len(digits) > _DIGITS_OF_64_BITS:
+        return None
+    number = int(digits)
+    return number if number < 1 << 64 else None
+
+
+def dbm(text: str) -> int | None:
+    """Give the level in dBm that `text` begins with; None when it is none.
+
+    Drivers pass a signed byte, and some tools print it unsigned (170 is -86); 0 means "not measured".
+    """
+    digits = text.partition(" ")[0]
+    level = whole(digits.removeprefix("-"))
+    if level is None:
+        return None
+    if digits.startswith("-"):
+        level = -level
+    elif 128 <= level <= 255:
+        level -= 256
+    return level if -128 < level < 0 else None
+
+
+def mac(text: str) -> str | None:
+    """Give a MAC address in lower case; None when `text` is none."""
+    lower = text.lower()
+    return lower if _MAC.fullmatch(lower) else None

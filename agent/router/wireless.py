@@ -1,0 +1,194 @@
+"""The radios and networks of a Linux box, put together from iw, hostapd and /sys. Starts no process where there is no Wi-Fi.
+
+`iw dev` runs again only when something changed (/sys, hostapd) or grew old, the survey on a slow tier, and `station dump`
+once for each call of `stations`. A network that was on air stays wanted, as down, until its radio is seen without it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from typing import NamedTuple
+
+from agent.errors import Unavailable
+from agent.records import Band, Radio, Station
+from agent.router.hostapd import Hostapd, Status
+from agent.router.iw import NO_SURVEY, Iw, Survey, Wlan, band_of
+from agent.router.text import read_line, whole
+
+SYS_CLASS = "/sys/class"
+SURVEY_S = 20.0
+VIEW_S = 60.0
+VIEW_WITHOUT_HOSTAPD_S = 10.0
+MOST_NETWORKS = 64
+_NOT_RUNNING = ("down", "lowerlayerdown", "notpresent")
+
+
+class Network(NamedTuple):
+    """One BSS that is or should be on air; `ifname` as the system names it."""
+
+    ifname: str
+    radio: str
+    band: Band | None
+    ssid: str | None
+    bssid: str | None
+    up: bool
+
+
+class _View(NamedTuple):
+    phys: dict[int, str]
+    wlans: list[Wlan]
+    statuses: dict[str, Status | None]
+    networks: list[Network]
+
+
+class Wireless:
+    """What is known of this box's Wi-Fi; `monotonic` is its clock."""
+
+    def __init__(self, iw: Iw, hostapd: Hostapd, monotonic: Callable[[], float], sys_class: str = SYS_CLASS) -> None:
+        self._iw = iw
+        self._hostapd = hostapd
+        self._monotonic = monotonic
+        self._sys = sys_class
+        self._key: object = None
+        self._fresh_until = 0.0
+        self._wlans: list[Wlan] = []
+        self._seen: dict[str, Network] = {}
+        self._surveys: dict[str, tuple[float, int | None, Survey]] = {}
+
+    def networks(self) -> list[Network]:
+        """Give every BSS that is or should be on air; Unavailable when neither iw nor hostapd answers."""
+        return self._look().networks
+
+    def names(self) -> frozenset[str]:
+        """Name the interfaces last known as BSSs; asks only when nobody asked before."""
+        if self._key is None:
+            with suppress(Unavailable):
+                self._look()
+        return frozenset(self._seen)
+
+    def radios(self) -> list[Radio]:
+        """Give every radio; one that carried a network and is gone is given as down."""
+        view = self._look()
+        present = [self._radio(index, name, view) for index, name in sorted(view.phys.items())]
+        lost = {network.radio: network.band for network in view.networks if network.radio and network.radio not in view.phys.values()}
+        return present + [Radio(name, name, band, None, None, None, None, None, None, None, False) for name, band in sorted(lost.items())]
+
+    def stations(self, ifname: str) -> list[Station]:
+        """Give every station entry of one BSS, by iw (which has the retries), else by hostapd; none when the interface is gone."""
+        if not os.path.exists(os.path.join(self._sys, "net", ifname)):
+            return []
+        try:
+            return self._iw.stations(ifname)
+        except Unavailable as error:
+            try:
+                return self._hostapd.stations(ifname)
+            except Unavailable as other:
+                raise Unavailable(f"{error}; {other}") from None
+
+    def _list(self, kind: str) -> list[str]:
+        try:
+            return sorted(os.listdir(os.path.join(self._sys, kind)))
+        except OSError:
+            return []
+
+    def _look(self) -> _View:
+        names = self._list("ieee80211")
+        if not names and not self._seen:
+            return _View({}, [], {}, [])
+        statuses = self._hostapd.statuses()
+        devices = [name for name in self._list("net") if os.path.exists(os.path.join(self._sys, "net", name, "phy80211"))]
+        key = (names, [(name, self._operstate(name)) for name in devices], statuses)
+        now = self._monotonic()
+        if key != self._key or now >= self._fresh_until:
+            self._wlans = self._ask_iw(names, statuses)
+            self._key = key
+            is_told = any(statuses.values())
+            self._fresh_until = now + (VIEW_S if is_told else VIEW_WITHOUT_HOSTAPD_S)
+        phys = {index: name for name in names if (index := whole(read_line(os.path.join(self._sys, "ieee80211", name, "index")) or "")) is not None}
+        return _View(phys, self._wlans, statuses, self._networks(phys, self._wlans, statuses))
+
+    def _ask_iw(self, names: list[str], statuses: dict[str, Status | None]) -> list[Wlan]:
+        """Run `iw dev`; without iw, hostapd's answers must do: they lack the width and the power."""
+        if not names:
+            return []
+        try:
+            return self._iw.interfaces()
+        except Unavailable:
+            told = [status for status in statuses.values() if status]
+            if not told:
+                raise
+            return [
+                Wlan(net.ifname, self._phy_index(net.ifname), "AP", net.bssid, net.ssid, status.frequency_mhz, status.channel, None, None)
+                for status in told
+                for net in status.networks
+            ]
+
+    def _phy_index(self, ifname: str) -> int | None:
+        return whole(read_line(os.path.join(self._sys, "net", ifname, "phy80211", "index")) or "")
+
+    def _operstate(self, ifname: str) -> str:
+        return read_line(os.path.join(self._sys, "net", ifname, "operstate")) or "notpresent"
+
+    def _networks(self, phys: dict[int, str], wlans: list[Wlan], statuses: dict[str, Status | None]) -> list[Network]:
+        told = {net.ifname: (status, net) for status in statuses.values() if status for net in status.networks}
+        found: dict[str, Network] = {}
+        for wlan in wlans:
+            if wlan.kind != "AP":
+                continue
+            status, wanted = told.pop(wlan.ifname, (None, None))
+            radio = phys.get(-1 if wlan.phy is None else wlan.phy) or self._radio_of(wlan.ifname, status, phys)
+            # A control socket with nobody behind it: the kernel may still send beacons, but no station can join any more.
+            is_led = status.is_enabled if status else statuses.get(wlan.ifname, True) is not None
+            up = is_led and wlan.frequency_mhz is not None and self._operstate(wlan.ifname) not in _NOT_RUNNING
+            ssid, bssid = (wanted.ssid, wanted.bssid) if wanted else (wlan.ssid, wlan.bssid)
+            found[wlan.ifname] = Network(wlan.ifname, radio, band_of(wlan.frequency_mhz), ssid, bssid or wlan.bssid, up)
+        for ifname, (status, wanted) in told.items():
+            found[ifname] = Network(ifname, self._radio_of(ifname, status, phys), band_of(status.frequency_mhz), wanted.ssid, wanted.bssid, False)
+        self._remember(found, [status.phy for status in statuses.values() if status and status.phy])
+        return list(self._seen.values())
+
+    def _radio_of(self, ifname: str, status: Status | None, phys: dict[int, str]) -> str:
+        linked = self._phy_index(ifname)
+        if linked is not None and linked in phys:
+            return phys[linked]
+        if status and status.phy:
+            return status.phy
+        return self._seen[ifname].radio if ifname in self._seen else ""
+
+    def _remember(self, found: dict[str, Network], led_phys: list[str]) -> None:
+        """Keep what was on air and is gone as down, unless its radio is led, or carries others, without it."""
+        busy = {network.radio for network in found.values()} | set(led_phys)
+        lost = [net._replace(up=False) for name, net in self._seen.items() if name not in found and net.radio not in busy]
+        band = {name: net.band for name, net in self._seen.items()}
+        kept = [net if net.band else net._replace(band=band.get(net.ifname)) for net in found.values()]
+        self._seen = {net.ifname: net for net in sorted([*kept, *lost], key=lambda net: (net.radio, net.ifname))[:MOST_NETWORKS]}
+
+    def _radio(self, index: int, name: str, view: _View) -> Radio:
+        networks = [network for network in view.networks if network.radio == name]
+        here = sorted((wlan for wlan in view.wlans if wlan.phy == index and wlan.frequency_mhz), key=lambda wlan: wlan.kind != "AP")
+        running = [wlan for wlan in here if self._operstate(wlan.ifname) not in _NOT_RUNNING]
+        up = any(network.up for network in networks) if networks else bool(running)
+        if not up or not running:
+            band = next((network.band for network in networks if network.band), None)
+            return Radio(name, name, band, None, None, None, None, None, None, None, False)
+        wlan = running[0]
+        survey = self._survey(name, wlan)
+        band = band_of(wlan.frequency_mhz)
+        return Radio(
+            name, name, band, wlan.channel, wlan.width_mhz, wlan.tx_power_dbm,
+            survey.noise_dbm, survey.active_ms_total, survey.busy_ms_total, survey.tx_ms_total, True,
+        )  # fmt: skip
+
+    def _survey(self, radio: str, wlan: Wlan) -> Survey:
+        now = self._monotonic()
+        until, frequency, survey = self._surveys.get(radio, (0.0, None, NO_SURVEY))
+        if now < until and frequency == wlan.frequency_mhz:
+            return survey
+        try:
+            survey = self._iw.survey(wlan.ifname, wlan.frequency_mhz)
+        except Unavailable:
+            survey = NO_SURVEY
+        self._surveys[radio] = (now + SURVEY_S, wlan.frequency_mhz, survey)
+        return survey

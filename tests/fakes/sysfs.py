@@ -1,0 +1,39 @@
+"""A /sys/class with Wi-Fi in it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+
+class FakeSys:
+    """The tree at `root`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        (root / "net").mkdir(parents=True)
+
+    def add_phy(self, index: int, name: str | None = None) -> None:
+        """Add a wiphy."""
+        phy = self.root / "ieee80211" / (name or f"phy{index}")
+        phy.mkdir(parents=True)
+        (phy / "index").write_text(f"{index}\n")
+
+    def add_wlan(self, ifname: str, phy: int, operstate: str = "up") -> None:
+        """Add a wireless device."""
+        device = self.root / "net" / ifname
+        (device / "phy80211").mkdir(parents=True)
+        (device / "phy80211" / "index").write_text(f"{phy}\n")
+        (device / "operstate").write_text(operstate + "\n")
+
+    def set_operstate(self, ifname: str, operstate: str) -> None:
+        """Change a device's state."""
+        (self.root / "net" / ifname / "operstate").write_text(operstate + "\n")
+
+    def remove_wlan(self, ifname: str) -> None:
+        """Take a device away."""
+        shutil.rmtree(self.root / "net" / ifname)
+
+    def remove_phy(self, name: str) -> None:
+        """Take a wiphy away."""
+        shutil.rmtree(self.root / "ieee80211" / name)
