@@ -109,3 +109,9 @@ def test_a_certificate_cut_short_is_refused(length: int) -> None:
     """A certificate that ends early is refused as damaged."""
     with pytest.raises(Rejected):
         identity.parse(pem(DER[:length]))
+
+
+@given(st.dates(min_value=datetime.date(1970, 1, 1)))
+def test_days_are_those_of_the_calendar(date: datetime.date) -> None:
+    """The Gregorian calendar, leap centuries included, without the modules that know it."""
+    assert identity._days(date.year, date.month, date.day) == (date - datetime.date(1970, 1, 1)).days

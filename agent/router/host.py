@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-import psutil
-
+from agent.lean import Without
 from agent.records import Host
 from agent.router.text import read_line, whole
+
+# Of psutil only two readings of /proc are used: no processes of others, no files, no times of day.
+with Without(subprocess={}, datetime={}, glob={}, pwd={}, resource={}):
+    import psutil
 
 SENSORS_S = 600.0
 # Listing /proc costs more than everything else here together.

@@ -1,0 +1,362 @@
+"""One MQTT connection over a socket that is ready: paho's only door, 1.6.1 and 2.x alike.
+
+paho's callbacks only put notices into an inbox. Nothing here decides, reconnects, waits or blocks, and
+paho never opens a connection of its own: it is given a socket that is connected and, with TLS, verified.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import ssl
+import struct
+from collections import deque
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from agent.lean import Without
+
+# Sockets come ready from agent.dial and the client's id from the settings, so that paho asks nothing of these: no proxy
+# (the environment's are not obeyed; should a version of paho ask all the same, `proxy_bypass` says so), no WebSocket, no made-up id.
+with Without(
+    urllib={},
+    urllib__parse={},
+    urllib__request={"proxy_bypass": lambda _host: True},
+    uuid={},
+    platform={"system": lambda: "Linux"},
+    hashlib={},
+):
+    import paho.mqtt.client as mqtt
+    import paho.mqtt.properties as mqtt_properties
+    from paho.mqtt.packettypes import PacketTypes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agent.dialect import Version
+
+QUEUED_NOTICES = 256
+TURNS_OF_READING = 64
+UNSUPPORTED_VERSION = 0x84
+REFUSED = 0x80
+# Where a broker names no reason, and where paho only tells that the connection is gone.
+NO_REASON = -1
+
+# Untyped on purpose: names that only one generation has, or annotates.
+_paho: Any = mqtt
+_paho_properties: Any = mqtt_properties
+_IS_PAHO_2 = hasattr(mqtt, "CallbackAPIVersion")
+
+# What paho lets through when the broker's bytes are not MQTT; 1.6.1 even fails assertions.
+_MALFORMED = (AssertionError, LookupError, TypeError, ValueError, struct.error, _paho_properties.MQTTException)
+
+# MQTT 3.1.1's CONNACK return codes (3.2.2.3) as MQTT 5's reason codes; paho 2 translates them itself.
+_V3_CODES = {1: UNSUPPORTED_VERSION, 2: 0x85, 3: 0x88, 4: 0x86, 5: 0x87}
+
+
+class Secret:
+    """A password that shows stars wherever it is printed."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __repr__(self) -> str:
+        return "***"
+
+    def reveal(self) -> str:
+        """Give the text itself, for the one place that sends it."""
+        return self._text
+
+
+class Will(NamedTuple):
+    """What the broker publishes, retained, when this session ends without a DISCONNECT."""
+
+    topic: str
+    payload: bytes
+    content_type: str
+    delay_s: int
+
+
+class Terms(NamedTuple):
+    """What we ask of the broker at CONNECT; MQTT 3.1.1 knows only the first three."""
+
+    keepalive_s: int
+    username: str | None
+    password: Secret | None
+    session_expiry_s: int
+    receive_maximum: int
+    maximum_packet_bytes: int
+
+
+class Accepted(NamedTuple):
+    """CONNACK: an MQTT 5 reason code, 0 for yes, and what the broker allows (None: it did not say)."""
+
+    code: int
+    receive_maximum: int | None
+    maximum_packet_bytes: int | None
+    keepalive_s: int | None
+
+
+class Subscribed(NamedTuple):
+    """SUBACK: the code for each topic in the order asked for, 0x80 and above refused."""
+
+    codes: tuple[int, ...]
+
+
+class Acknowledged(NamedTuple):
+    """PUBACK for one message, 0x80 and above refused."""
+
+    mid: int
+    code: int
+
+
+class Arrived(NamedTuple):
+    """PUBLISH from the broker; `topic` None when it is not UTF-8."""
+
+    topic: str | None
+    payload: bytes
+    is_retained: bool
+
+
+class Ended(NamedTuple):
+    """The connection is over: the broker's DISCONNECT code, or NO_REASON."""
+
+    code: int
+
+
+Notice = Accepted | Subscribed | Acknowledged | Arrived | Ended
+
+
+class _Client(mqtt.Client):
+    """paho's client over a ready socket; the only thing here that knows paho's inside.
+
+    These names are the same in 1.6.1 and every 2.x; `Session` refuses to start where they are missing.
+    """
+
+    sock_ready: socket.socket
+    has_heard = False
+    fault: OSError | None = None
+    said_goodbye: int | None = None
+
+    def _create_socket_connection(self) -> socket.socket:
+        return self.sock_ready
+
+    def _sock_recv(self, bufsize: int) -> bytes:
+        try:
+            received: bytes = super()._sock_recv(bufsize)
+        except BlockingIOError:
+            raise
+        except OSError as error:
+            # 1.6.1 lets what is no ConnectionError (a TLS alert, a timeout) escape its loop; 2.x forgets what it was.
+            self.fault = error
+            raise ConnectionResetError from error
+        self.has_heard = self.has_heard or bool(received)
+        return received
+
+    def _sock_send(self, buf: bytes | bytearray) -> int:
+        try:
+            sent: int = super()._sock_send(buf)
+        except BlockingIOError:
+            raise
+        except OSError as error:
+            self.fault = error
+            raise ConnectionResetError from error
+        return sent
+
+    def first_bytes(self) -> bytes:
+        """Give the body of the packet that is being taken apart."""
+        return bytes(self._in_packet["packet"][:3])
+
+
+class _Client1(_Client):
+    """1.6.1 reads a DISCONNECT's reason only when properties follow it, and otherwise overhears the packet."""
+
+    def _handle_disconnect(self) -> Any:
+        self.said_goodbye = (self.first_bytes() or b"\0")[0]
+        return mqtt.MQTT_ERR_CONN_LOST
+
+
+class Session:
+    """One connection from CONNECT to its end. `inbox` fills with notices; the last one is always `Ended`."""
+
+    def __init__(self, sock: socket.socket, client_id: str, protocol: Version, terms: Terms, will: Will) -> None:
+        if not hasattr(mqtt.Client, "_create_socket_connection"):
+            raise RuntimeError("this paho-mqtt is unknown, expected 1.6.1 or 2.x")
+        self.inbox: deque[Notice] = deque()
+        self.protocol = protocol
+        self.overflowed = 0
+        self._sock: socket.socket | None = sock
+        self._fd = sock.fileno()
+        self._poll = select.poll()
+        self._poll.register(self._fd, select.POLLIN)
+        self._properties: dict[tuple[int | None, str | None], Any] = {}
+        self._client = _make_client(client_id, protocol)
+        self._client.sock_ready = sock
+        self._listen()
+        self._connect(terms, will)
+
+    @property
+    def is_over(self) -> bool:
+        """Say whether nothing can be sent or received any more."""
+        return self._sock is None
+
+    @property
+    def fault(self) -> OSError | None:
+        """The error that ended the connection, where there was one."""
+        return self._client.fault
+
+    def fds(self) -> dict[int, int]:
+        """The socket with its poll(2) mask."""
+        if self._sock is None:
+            return {}
+        return {self._fd: select.POLLIN | (select.POLLOUT if self._client.want_write() else 0)}
+
+    def has_pending(self) -> bool:
+        """Say whether TLS holds decrypted bytes that no poll would tell of."""
+        return isinstance(self._sock, ssl.SSLSocket) and self._sock.pending() > 0
+
+    def turn(self) -> bool:
+        """Read and write as far as goes without waiting; say whether the broker was heard."""
+        self._client.has_heard = False
+        for _ in range(TURNS_OF_READING):
+            if self._sock is None or not (self.has_pending() or self._poll.poll(0)):
+                break
+            self._guarded(self._client.loop_read)
+        if self._sock is not None and self._client.want_write():
+            self._guarded(self._client.loop_write)
+        return self._client.has_heard
+
+    def keep_alive(self) -> None:
+        """Let paho send PINGREQ when it is time, or give up on one that was not answered."""
+        if self._sock is not None:
+            self._guarded(self._client.loop_misc)
+
+    def subscribe(self, topics: Sequence[tuple[str, int]]) -> None:
+        """Ask for topics, each with its QoS."""
+        self._guarded(self._client.subscribe, list(topics))
+
+    def publish(self, topic: str, payload: bytes, qos: int, retain: bool, expiry_s: int | None = None, content_type: str | None = None) -> int | None:
+        """Send a message; give its packet identifier, or None when the connection is over."""
+        properties = self._message_properties(expiry_s, content_type)
+        info = self._guarded(self._client.publish, topic, payload, qos, retain, properties)
+        return None if info is None or self._sock is None or info.rc != mqtt.MQTT_ERR_SUCCESS else info.mid
+
+    def disconnect(self) -> None:
+        """Say goodbye, so that the will is not published, and close."""
+        self._guarded(self._client.disconnect)
+        self.close()
+
+    def close(self) -> None:
+        """Close without a DISCONNECT."""
+        self._end(NO_REASON)
+
+    # What paho calls, with as many arguments as its version and the protocol have.
+
+    def _on_connect(self, _client: object, _userdata: object, _flags: object, reason: Any, properties: Any = None) -> None:
+        code = getattr(reason, "value", reason)
+        if self.protocol == 4 and not _IS_PAHO_2:
+            code = _V3_CODES.get(code, code)
+        limits = (getattr(properties, name, None) for name in ("ReceiveMaximum", "MaximumPacketSize", "ServerKeepAlive"))
+        self.inbox.append(Accepted(code, *limits))
+
+    def _on_subscribe(self, _client: object, _userdata: object, _mid: int, codes: Any, _properties: object = None) -> None:
+        self.inbox.append(Subscribed(tuple(getattr(code, "value", code) for code in codes)))
+
+    def _on_publish(self, _client: object, _userdata: object, mid: int, reason: Any = None, _properties: object = None) -> None:
+        if reason is None:
+            # 1.6.1 reads the reason code and does not tell it; the packet is still there.
+            body = self._client.first_bytes()
+            code = body[2] if self.protocol == 5 and len(body) > 2 else 0
+        else:
+            code = reason.value
+        self.inbox.append(Acknowledged(mid, code))
+
+    def _on_message(self, _client: object, _userdata: object, message: Any) -> None:
+        if len(self.inbox) >= QUEUED_NOTICES:
+            self.overflowed += 1
+            return
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            topic = None
+        self.inbox.append(Arrived(topic, bytes(message.payload), bool(message.retain)))
+
+    def _on_disconnect(self, _client: object, _userdata: object, *rest: Any) -> None:
+        code = self._client.said_goodbye
+        if _IS_PAHO_2 and rest[0].is_disconnect_packet_from_server:
+            code = rest[1].value
+        self._end(NO_REASON if code is None else code)
+
+    # The way in and out.
+
+    def _listen(self) -> None:
+        client: Any = self._client
+        client.on_connect = self._on_connect
+        client.on_subscribe = self._on_subscribe
+        client.on_publish = self._on_publish
+        client.on_message = self._on_message
+        client.on_disconnect = self._on_disconnect
+
+    def _connect(self, terms: Terms, will: Will) -> None:
+        client = self._client
+        properties = will_properties = None
+        if self.protocol == 5:
+            properties = _properties(PacketTypes.CONNECT, SessionExpiryInterval=terms.session_expiry_s)
+            properties.ReceiveMaximum = terms.receive_maximum
+            properties.MaximumPacketSize = terms.maximum_packet_bytes
+            will_properties = _properties(PacketTypes.WILLMESSAGE, WillDelayInterval=will.delay_s, ContentType=will.content_type)
+        client.will_set(will.topic, will.payload, 1, True, will_properties)
+        if terms.username:
+            client.username_pw_set(terms.username, terms.password.reveal() if terms.password else None)
+        # The host goes nowhere: were paho ever to connect by itself, it would find none.
+        client.connect_async("ready.invalid", 1, terms.keepalive_s, clean_start=False, properties=properties)
+        self._guarded(client.reconnect)
+
+    def _message_properties(self, expiry_s: int | None, content_type: str | None) -> Any:
+        if self.protocol != 5 or (expiry_s is None and content_type is None):
+            return None
+        kept = self._properties.get((expiry_s, content_type))
+        if kept is None:
+            wanted = {"MessageExpiryInterval": expiry_s, "ContentType": content_type}
+            kept = _properties(PacketTypes.PUBLISH, **{name: value for name, value in wanted.items() if value is not None})
+            self._properties[expiry_s, content_type] = kept
+        return kept
+
+    def _guarded(self, call: Any, *arguments: object) -> Any:
+        """Call paho; bytes that are not MQTT end the session, never the agent."""
+        try:
+            return call(*arguments)
+        except OSError as error:
+            self._client.fault = self._client.fault or error
+        except _MALFORMED:
+            self._client.fault = self._client.fault or OSError("the broker's answer is not MQTT")
+        self._end(NO_REASON)
+        return None
+
+    def _end(self, code: int) -> None:
+        sock, self._sock = self._sock, None
+        if sock is None:
+            return
+        sock.close()
+        self.inbox.append(Ended(code))
+        client: Any = self._client
+        # Callbacks point back at us: without them both are freed at once, not at some later collection.
+        client.on_connect = client.on_subscribe = client.on_publish = client.on_message = client.on_disconnect = None
+
+
+def _make_client(client_id: str, protocol: Version) -> _Client:
+    """Make a client of either generation that never reconnects by itself."""
+    options: dict[str, Any] = {"client_id": client_id, "protocol": protocol, "reconnect_on_failure": False}
+    if protocol == 4:
+        options["clean_session"] = False
+    if not _IS_PAHO_2:
+        return _Client1(**options)
+    return _Client(_paho.CallbackAPIVersion.VERSION2, **options)
+
+
+def _properties(packet_type: int, **values: object) -> Any:
+    properties = _paho_properties.Properties(packet_type)
+    for name, value in values.items():
+        setattr(properties, name, value)
+    return properties

@@ -1,0 +1,53 @@
+"""A package imported without what it never needs here is complete for us, and nobody else notices."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from agent.lean import Without
+
+
+def run(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60).stdout
+
+
+def test_a_stand_in_is_there_only_while_entered() -> None:
+    """Inside, the import gives an empty module; afterwards the real one comes."""
+    said = run(
+        "from agent.lean import Without\n"
+        "with Without(colorsys={'hue': 1}):\n    import colorsys\n    print(colorsys.hue, hasattr(colorsys, 'rgb_to_hsv'))\n"
+        "import colorsys\nprint(colorsys.rgb_to_hsv(0, 0, 1)[2])"
+    )
+    assert said.split() == ["1", "False", "1"]
+
+
+def test_a_module_that_is_loaded_stays_itself() -> None:
+    """What somebody already uses is never replaced."""
+    before = sys.modules["subprocess"]
+    with Without(subprocess={}):
+        assert sys.modules["subprocess"] is before
+    assert sys.modules["subprocess"] is before
+
+
+def test_the_real_module_comes_back_after_an_error() -> None:
+    """A package that fails to import leaves no stand-in behind."""
+    with pytest.raises(ImportError), Without(colorsys={}):
+        raise ImportError
+    assert "colorsys" not in sys.modules or hasattr(sys.modules["colorsys"], "rgb_to_hsv")
+
+
+def test_the_doors_leave_no_stand_in_behind() -> None:
+    """With paho and psutil loaded through their doors, everybody else gets the real modules, and the heavy ones are not loaded."""
+    said = run(
+        "import sys\n"
+        "before = set(sys.modules)\n"
+        "import agent.session, agent.router.host\n"
+        "heavy = {'urllib.request', 'urllib.parse', 'uuid', 'platform', 'subprocess', 'datetime', 'glob'}\n"
+        "print(sorted(heavy & (set(sys.modules) - before)))\n"
+        "import uuid, platform, subprocess, urllib.parse, hashlib\n"
+        "print(len(str(uuid.uuid4())), platform.system(), subprocess.run(['true']).returncode, urllib.parse.quote(' '), len(hashlib.sha256().digest()))\n"
+    )
+    assert said.splitlines() == ["[]", "36 Linux 0 %20 32"]
