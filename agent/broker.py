@@ -93,12 +93,15 @@ class Broker:
         self._since = self._next_at = monotonic()
         self._token = 0
         self._names: list[str] = []
+        self._was_born = False
         self._connections = 0
         self._attempts = 0
         self._ignored = 0
         self._last_reason = ""
         self._logged_reason = ""
         self._taken_at: float | None = None
+        # After a packet too large to take: it would be delivered again and again, were the broker not told to forget it.
+        self._must_forget = False
         self._has_told_of_echo = False
 
     # What the daemon asks.
@@ -239,12 +242,13 @@ class Broker:
         names = [*self._names, name]
         will = Will(f"{self._plan.root}/{topics.PRESENCE}", self._plan.presence.lost(name), messages.JSON, self._plan.limits.will_delay_s)
         session = Session(outcome.sock, self._client_id, self._dialect.version(now), terms, will)
-        self._link = Link(self._plan, session, names, self._echo, self._events, now)
+        self._link = Link(self._plan, session, names, self._was_born, self._echo, self._events, now)
 
     def _terms(self) -> Terms:
         settings, limits = self._settings, self._plan.limits
         password = _read_password(settings.password_file) if settings.password_file else None
-        return Terms(settings.keepalive_s, settings.username or None, password, limits.session_expiry_s, limits.in_flight, limits.packet_bytes)
+        terms = Terms(settings.keepalive_s, settings.username or None, password, limits.session_expiry_s, limits.in_flight, limits.packet_bytes)
+        return terms._replace(is_clean=self._must_forget)
 
     def _advance_link(self, link: Link, now: float) -> None:
         was_accepted = link.is_accepted
@@ -290,7 +294,9 @@ class Broker:
         link, self._link = self._link, None
         self._last_reason = reason
         if link is not None:
-            self._ignored += link.ignored
+            self._was_born = self._was_born or link.has_own_birth
+            self._ignored += link.ignored + link.is_flooded
+            self._must_forget = link.is_flooded or (self._must_forget and not link.is_accepted)
         if link is not None and link.is_accepted:
             self._events.append(Lost(reason))
             LOG.warning("connection lost: reason=%s", reason)

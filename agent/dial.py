@@ -54,6 +54,8 @@ class Dial:
         before = threading.stack_size(STACK_BYTES)
         try:
             self._thread.start()
+        except RuntimeError:
+            self._outcome = Outcome(None, "no memory for a thread to connect in")
         finally:
             threading.stack_size(before)
 

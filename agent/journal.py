@@ -92,7 +92,7 @@ def _number(filename: str) -> int | None:
     return int(parts[1]) if is_ours else None
 
 
-def _mounts() -> str:
+def mounts() -> str:
     with suppress(OSError), open("/proc/mounts", encoding="utf-8", errors="surrogateescape") as file:
         return file.read()
     return ""
@@ -105,7 +105,7 @@ class Journal:
         if not name or "/" in name or "." in name:
             raise ValueError(f"journal name is {name!r}, expected text without '/' and '.'")
         self._directory, self._name, self._segment_bytes, self._first_records = directory, name, segment_bytes, first_records
-        self._is_in_ram = is_in_ram(directory, _mounts())
+        self._is_in_ram = is_in_ram(directory, mounts())
         self._segments: list[Segment] = []
         self.last_number = 0
         self._is_sealed = False

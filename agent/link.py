@@ -52,10 +52,11 @@ class Presence(Protocol):
 
 
 class Connected(NamedTuple):
-    """A session began; `protocol` is "5" or "3.1.1"."""
+    """A session began; `protocol` is "5" or "3.1.1"; `is_resumed`: the broker remembers us, and so what it retains."""
 
     session: str
     protocol: str
+    is_resumed: bool = False
 
 
 class Lost(NamedTuple):
@@ -119,8 +120,8 @@ class _Flight(NamedTuple):
 class Link:
     """One connection. All moments are monotonic seconds, given by the caller."""
 
-    def __init__(self, plan: Plan, session: Session, names: Sequence[str], echo: Echo, events: deque[Event], now: float) -> None:
-        """`names`: this process's sessions, this one last."""
+    def __init__(self, plan: Plan, session: Session, names: Sequence[str], was_born: bool, echo: Echo, events: deque[Event], now: float) -> None:
+        """`names`: this process's sessions, this one last; `was_born`: whether an earlier one heard its own birth."""
         self.name = names[-1]
         self.has_met_other = False
         self.protocol = session.protocol
@@ -130,6 +131,7 @@ class Link:
         self._plan = plan
         self._session = session
         self._names = names
+        self._was_born = was_born
         self._echo = echo
         self._events = events
         self._asked = ((topics.PRESENCE, 1), (topics.ECHO, 0), *((below, 1) for below in plan.subscriptions))
@@ -141,12 +143,17 @@ class Link:
         self._acknowledged_at = now
         self._stuck_s = float(STUCK_KEEPALIVES * plan.keepalive_s)
         self._refusal: int | None = None
-        self._has_own_birth = False
+        self.has_own_birth = False
         self._born_at = now
         self._rebirth_at: float | None = None
         self._has_been_reborn = False
         self._stop_mid: int | None = None
         self._is_stopping = False
+
+    @property
+    def is_flooded(self) -> bool:
+        """Say whether the broker sent more than it may; what it keeps for us would come again."""
+        return self._session.is_flooded
 
     @property
     def is_open(self) -> bool:
@@ -226,6 +233,8 @@ class Link:
     # What the broker said.
 
     def _take_accepted(self, notice: Accepted, now: float) -> None:
+        if self.is_accepted:
+            return  # a second CONNACK is no new session
         if notice.code != 0:
             self._refusal = notice.code
             self._session.close()
@@ -238,7 +247,7 @@ class Link:
         self._echo.begin(now, keepalive_s)
         self._session.subscribe([(f"{self._plan.root}/{below}", qos) for below, qos in self._asked])
         self._bear(now)
-        self._events.append(Connected(self.name, NAMES[self.protocol]))
+        self._events.append(Connected(self.name, NAMES[self.protocol], notice.is_resumed))
 
     def _take_subscribed(self, notice: Subscribed, _now: float) -> None:
         for (below, _), code in zip(self._asked, notice.codes):  # noqa: B905  # a broker may send too few
@@ -313,10 +322,11 @@ class Link:
         What comes before the own birth has come back is older than the birth, which is on its way over it.
         """
         if heard.state == "online":
-            self._has_own_birth = self._has_own_birth or heard.session == self.name
-            # Before this process's first session it may have been an earlier process of ours.
-            self.has_met_other = self.has_met_other or (len(self._names) > 1 and heard.session not in self._names)
-        elif self._has_own_birth and not self._is_stopping and self._rebirth_at is None:
+            self.has_own_birth = self.has_own_birth or heard.session == self.name
+            self._was_born = self._was_born or self.has_own_birth
+            # Before any own birth came back it may be the retained one of an earlier process of ours.
+            self.has_met_other = self.has_met_other or (self._was_born and heard.session not in self._names)
+        elif self.has_own_birth and not self._is_stopping and self._rebirth_at is None:
             # At once, then at most one in 10 s: whoever keeps writing into our presence makes no storm of it.
             self._rebirth_at = max(now, self._born_at + self._plan.limits.rebirth_s) if self._has_been_reborn else now
             self._has_been_reborn = True

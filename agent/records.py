@@ -26,7 +26,10 @@ class Board(NamedTuple):
 
 
 class Radio(NamedTuple):
-    """One wiphy. `name` is the operator's name (UCI's radio0, else the phy); the three `_ms_total` are the survey's counters."""
+    """One wiphy. `name` is the operator's name (UCI's radio0, else the phy); the three `_ms_total` are the survey's counters.
+
+    `wanted`: whether the router means it to be on air now. A radio nobody set up is not, nor one that must listen for radar first.
+    """
 
     name: str
     phy: str
@@ -39,10 +42,14 @@ class Radio(NamedTuple):
     busy_ms_total: int | None
     tx_ms_total: int | None
     up: bool
+    wanted: bool = True
 
 
 class Bss(NamedTuple):
-    """One network on one radio; its byte counters are its network device's. `ssid` is text for people: bytes that are not UTF-8 stand as backslash escapes."""
+    """One network on one radio; its byte counters are its network device's, a changed `ifindex` means that one was created anew.
+
+    `ssid` is text for people: bytes that are not UTF-8, and characters that do not print, stand as backslash escapes.
+    """
 
     ifname: str
     radio: str
@@ -53,6 +60,7 @@ class Bss(NamedTuple):
     rx_bytes_total: int | None
     tx_bytes_total: int | None
     pair: str | None = None
+    ifindex: int | None = None
 
 
 class Station(NamedTuple):
@@ -134,7 +142,8 @@ class Dhcp(NamedTuple):
 
 
 class Knobs(NamedTuple):
-    """What the settings say to the collectors: the contract in Mbit/s, and whether 1-second peaks are always wanted."""
+    """What the settings say to the collectors: the contract in Mbit/s, whether 1-second peaks are always wanted, seconds between uplink probes."""
 
     contract_mbps: float
     peaks: bool
+    probe_s: float = 60.0

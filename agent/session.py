@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from agent.dialect import Version
 
 QUEUED_NOTICES = 256
+MOST_INCOMING_BYTES = 256 * 1024
+READ_BYTES = 64 * 1024
 TURNS_OF_READING = 64
 UNSUPPORTED_VERSION = 0x84
 REFUSED = 0x80
@@ -79,7 +81,7 @@ class Will(NamedTuple):
 
 
 class Terms(NamedTuple):
-    """What we ask of the broker at CONNECT; MQTT 3.1.1 knows only the first three."""
+    """What we ask of the broker at CONNECT; MQTT 3.1.1 knows only the first three and `is_clean`: to forget what it keeps for us."""
 
     keepalive_s: int
     username: str | None
@@ -87,15 +89,17 @@ class Terms(NamedTuple):
     session_expiry_s: int
     receive_maximum: int
     maximum_packet_bytes: int
+    is_clean: bool = False
 
 
 class Accepted(NamedTuple):
-    """CONNACK: an MQTT 5 reason code, 0 for yes, and what the broker allows (None: it did not say)."""
+    """CONNACK: an MQTT 5 reason code, 0 for yes, and what the broker allows (None: it did not say); `is_resumed`: it remembers us."""
 
     code: int
     receive_maximum: int | None
     maximum_packet_bytes: int | None
     keepalive_s: int | None
+    is_resumed: bool = False
 
 
 class Subscribed(NamedTuple):
@@ -136,6 +140,7 @@ class _Client(mqtt.Client):
 
     sock_ready: socket.socket
     has_heard = False
+    is_flooded = False
     fault: OSError | None = None
     said_goodbye: int | None = None
 
@@ -143,8 +148,13 @@ class _Client(mqtt.Client):
         return self.sock_ready
 
     def _sock_recv(self, bufsize: int) -> bytes:
+        # paho would gather a packet of up to 256 MB before anybody could refuse it; MQTT 3.1.1 knows no limit to agree on.
+        if self._in_packet["remaining_length"] > MOST_INCOMING_BYTES:
+            self.is_flooded = True
+            self.fault = OSError(f"a packet of more than {MOST_INCOMING_BYTES} bytes")
+            raise ConnectionResetError
         try:
-            received: bytes = super()._sock_recv(bufsize)
+            received: bytes = super()._sock_recv(min(bufsize, READ_BYTES))
         except BlockingIOError:
             raise
         except OSError as error:
@@ -191,7 +201,7 @@ class Session:
         self._poll = select.poll()
         self._poll.register(self._fd, select.POLLIN)
         self._properties: dict[tuple[int | None, str | None], Any] = {}
-        self._client = _make_client(client_id, protocol)
+        self._client = _make_client(client_id, protocol, terms.is_clean)
         self._client.sock_ready = sock
         self._listen()
         self._connect(terms, will)
@@ -200,6 +210,11 @@ class Session:
     def is_over(self) -> bool:
         """Say whether nothing can be sent or received any more."""
         return self._sock is None
+
+    @property
+    def is_flooded(self) -> bool:
+        """Say whether the broker sent a packet larger than any of ours may be."""
+        return self._client.is_flooded
 
     @property
     def fault(self) -> OSError | None:
@@ -253,12 +268,13 @@ class Session:
 
     # What paho calls, with as many arguments as its version and the protocol have.
 
-    def _on_connect(self, _client: object, _userdata: object, _flags: object, reason: Any, properties: Any = None) -> None:
+    def _on_connect(self, _client: object, _userdata: object, flags: Any, reason: Any, properties: Any = None) -> None:
         code = getattr(reason, "value", reason)
         if self.protocol == 4 and not _IS_PAHO_2:
             code = _V3_CODES.get(code, code)
-        limits = (getattr(properties, name, None) for name in ("ReceiveMaximum", "MaximumPacketSize", "ServerKeepAlive"))
-        self.inbox.append(Accepted(code, *limits))
+        at_once, largest, keepalive = (getattr(properties, name, None) for name in ("ReceiveMaximum", "MaximumPacketSize", "ServerKeepAlive"))
+        is_resumed = bool(flags.session_present if _IS_PAHO_2 else flags["session present"])
+        self.inbox.append(Accepted(code, at_once, largest, keepalive, is_resumed))
 
     def _on_subscribe(self, _client: object, _userdata: object, _mid: int, codes: Any, _properties: object = None) -> None:
         self.inbox.append(Subscribed(tuple(getattr(code, "value", code) for code in codes)))
@@ -310,7 +326,7 @@ class Session:
         if terms.username:
             client.username_pw_set(terms.username, terms.password.reveal() if terms.password else None)
         # The host goes nowhere: were paho ever to connect by itself, it would find none.
-        client.connect_async("ready.invalid", 1, terms.keepalive_s, clean_start=False, properties=properties)
+        client.connect_async("ready.invalid", 1, terms.keepalive_s, clean_start=terms.is_clean, properties=properties)
         self._guarded(client.reconnect)
 
     def _message_properties(self, expiry_s: int | None, content_type: str | None) -> Any:
@@ -345,11 +361,11 @@ class Session:
         client.on_connect = client.on_subscribe = client.on_publish = client.on_message = client.on_disconnect = None
 
 
-def _make_client(client_id: str, protocol: Version) -> _Client:
+def _make_client(client_id: str, protocol: Version, is_clean: bool) -> _Client:
     """Make a client of either generation that never reconnects by itself."""
     options: dict[str, Any] = {"client_id": client_id, "protocol": protocol, "reconnect_on_failure": False}
     if protocol == 4:
-        options["clean_session"] = False
+        options["clean_session"] = is_clean
     if not _IS_PAHO_2:
         return _Client1(**options)
     return _Client(_paho.CallbackAPIVersion.VERSION2, **options)

@@ -44,6 +44,8 @@ class Contexts:
 
     def _make(self, are_dates_checked: bool) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        # A client certificate has a CN and no host names: it must not pass for a broker whose name is the same.
+        context.hostname_checks_common_name = False
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         # Renegotiation would make a read wait for a write, which paho's loop does not know.
         context.options |= ssl.OP_NO_RENEGOTIATION
@@ -57,11 +59,9 @@ class Contexts:
 
     def _load(self, context: ssl.SSLContext) -> None:
         try:
-            if self._ca_file:
-                context.load_verify_locations(cafile=self._ca_file)
-            else:
-                context.load_default_certs()
-        except (OSError, ValueError) as error:
+            # The city's one authority, never the system's: any of a hundred others could vouch for a false broker.
+            context.load_verify_locations(cafile=self._ca_file)
+        except (OSError, ValueError, TypeError) as error:
             raise Unavailable(f"TLS: the CA file {self._ca_file} cannot be used ({_why(error)})") from None
         if not self._cert_file:
             return

@@ -90,6 +90,22 @@ def test_a_radar_check_is_no_dead_radio() -> None:
     assert alerts.step(70, {"radios": [{"radio": "radio1", "up": True}]}) == []
 
 
+def test_a_radio_not_wanted_on_air_is_no_problem() -> None:
+    """A radio that is switched off, or checks a weather channel for 10 minutes, raises nothing, nor do its networks; when it is wanted again, both are missed."""
+    alerts = Alerts()
+    networks = [{"ifname": "a", "radio": "radio1", "up": False}]
+    assert keep(alerts, {"radios": [{"radio": "radio1", "up": False, "wanted": False}], "bss": networks}, 0, 600) == []
+    missed = keep(alerts, {"radios": [{"radio": "radio1", "up": False, "wanted": True}], "bss": networks}, 700, 120)
+    assert [change.code for change in missed] == ["radio-down", "ssid-not-on-air"]
+
+
+def test_an_unwanted_radio_hides_no_dead_sibling() -> None:
+    """Only its own silence is meant."""
+    radios = [{"radio": "radio0", "up": False, "wanted": False}, {"radio": "radio1", "up": False}]
+    (raised,) = keep(Alerts(), {"radios": radios}, 0, 120)
+    assert raised.data == {"radios": [{"radio": "radio1"}]}
+
+
 def test_a_removed_network_clears_its_alert() -> None:
     """When the last network is taken out of the config, none is missing on air."""
     alerts = Alerts()

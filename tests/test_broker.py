@@ -77,6 +77,8 @@ def test_the_paho_that_was_asked_for_is_loaded() -> None:
     assert paho.mqtt.__version__.startswith("1.6.1" if IS_PAHO_1 else "2.")
 
 
+@needs_mosquitto
+@pytest.mark.story
 @pytest.mark.skipif(IS_PAHO_1, reason="this is that run")
 def test_same_with_paho_1_6_1() -> None:
     """Everything here and in test_session.py is true over paho 1.6.1 as well, which OpenWrt ships."""
@@ -505,6 +507,7 @@ def test_an_older_broker_gets_3_1_1_and_keeps_it(mosquitto: Mosquitto, v5: str, 
         assert relay.connects == connects
 
 
+@pytest.mark.story
 def test_a_broker_that_only_knows_3_1_1_is_spoken_to_in_it(tmp_path: Path) -> None:
     """amqtt, a 3.1.1 broker from PyPI that does not answer a CONNECT in MQTT 5 with a will: fallback, publish and echo work."""
     port = free_port()
@@ -632,7 +635,7 @@ def test_a_connect_that_is_never_answered_is_given_up() -> None:
 
 
 @pytest.mark.needs("netns")
-def test_a_resolver_that_swallows_questions_never_stops_the_loop() -> None:
+def test_a_resolver_that_swallows_questions_never_stops_the_loop(tmp_path: Path) -> None:
     """In a namespace whose name server never answers: the loop turns on, and the threads left hanging are at most two."""
     with Namespace() as space:
         space.name_server("198.51.100.53")
@@ -641,7 +644,8 @@ def test_a_resolver_that_swallows_questions_never_stops_the_loop() -> None:
         space.run("ip", "link", "set", "hole", "up")
         space.run("ip", "neigh", "add", "198.51.100.53", "lladdr", "02:00:00:00:00:01", "dev", "hole")
         space.run("ip", "addr", "add", "198.51.100.1/24", "dev", "hole")
-        wish = {"broker": {"host": "mqtt.malang.example", "port": 8883, "tls": True, "limits": {"dial_s": 0.4}}, "seconds": 3}
+        ca_file = Authority(tmp_path).file
+        wish = {"broker": {"host": "mqtt.malang.example", "port": 8883, "tls": True, "ca_file": ca_file, "limits": {"dial_s": 0.4}}, "seconds": 3}
         process = alone(wish, space.prefix)
         try:
             told = line(process, "end")
@@ -652,9 +656,9 @@ def test_a_resolver_that_swallows_questions_never_stops_the_loop() -> None:
     assert told["threads"] <= 3
 
 
-def test_a_name_that_does_not_exist_is_named() -> None:
+def test_a_name_that_does_not_exist_is_named(tmp_path: Path) -> None:
     """The resolver's own no: its reason, with the name."""
-    with Turning(host="no-such-host.invalid", tls=True, ca_file="") as agent:
+    with Turning(host="no-such-host.invalid", tls=True, ca_file=Authority(tmp_path).file) as agent:
         assert agent.reason("resolver").startswith("resolver: no-such-host.invalid: ")
 
 
@@ -816,3 +820,19 @@ def test_plain_text_goes_to_loopback_only() -> None:
     """An address that is not loopback is refused in plain text, whatever the settings' own check said."""
     with Turning(host="192.0.2.1") as agent:
         assert refused(agent).startswith("plain text refused: 192.0.2.1 is not a loopback address")
+
+
+@needs_mosquitto
+@pytest.mark.parametrize("v5", ["pass", "refuse"])
+def test_a_packet_too_large_is_never_gathered_and_does_not_come_again(mosquitto: Mosquitto, v5: str) -> None:
+    """A broker that sends 8 MB loses us at its first bytes; the next session tells it to forget, and what is sane arrives again."""
+    with Relay(mosquitto.port, v5=v5) as relay, Turning(port=relay.port) as agent:
+        agent.event(Connected)
+        mosquitto.publish(f"{ROOT}/ack", b"x" * 8_000_000)
+        if v5 == "refuse":  # in MQTT 5 an obedient broker keeps to the size it was told
+            assert "a packet of more than 262144 bytes" in agent.event(Lost).reason
+            agent.event(Connected)
+        mosquitto.publish(f"{ROOT}/ack", b"sane")
+        message = agent.event(Message)
+        assert message.payload == b"sane"
+        assert agent.broker.status().reconnects == (1 if v5 == "refuse" else 0)

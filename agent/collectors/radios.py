@@ -1,7 +1,7 @@
 """The radios: channel, power, noise, and how busy the air is. Reads the survey's counters, one radio after the other.
 
 `airtime_busy_ratio` and `airtime_tx_ratio` are shares of the time the radio listened within the span; `channel`,
-`width_mhz`, `tx_power_dbm`, `noise_dbm` and `up` are the last sample's. A dead radio stands in the list with `up` false.
+`width_mhz`, `tx_power_dbm`, `noise_dbm` and `up` are the last sample's. A dead radio stands in the list with `up` false; only then has its row `wanted`: whether it is missed.
 """
 
 from __future__ import annotations
@@ -69,6 +69,7 @@ def _row(first: Radio, last: Radio) -> dict[str, object]:
         "airtime_busy_ratio": _ratio(delta(first.busy_ms_total, last.busy_ms_total), first, last),
         "airtime_tx_ratio": _ratio(delta(first.tx_ms_total, last.tx_ms_total), first, last),
         "up": last.up,
+        "wanted": None if last.up else last.wanted,
     }
     return {name: value for name, value in row.items() if value is not None}
 

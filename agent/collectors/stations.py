@@ -119,8 +119,8 @@ class Span:
         # Of a station that lingers in a second BSS the strongest signal counts: it stands last.
         heard = dict(sorted((one.mac, one.signal_dbm) for one in present if one.signal_dbm is not None))
         totals: dict[str, object] = {"now": len(now), "max": self._max, "joins": self._joins, "leaves": self._leaves}
-        if heard or not now:
-            totals["weak_ratio"] = round(sum(dbm < WEAK_BELOW_DBM for dbm in heard.values()) / max(1, len(heard)), 3)
+        if heard:  # the share of nobody is no 0
+            totals["weak_ratio"] = round(sum(dbm < WEAK_BELOW_DBM for dbm in heard.values()) / len(heard), 3)
         return totals
 
 
@@ -129,11 +129,12 @@ def _percentile(ordered: list[int], percent: int) -> int | None:
 
 
 def _bps(before: tuple[float, Bss], after: tuple[float, Bss]) -> dict[str, object] | None:
-    """Give rx and tx in bits per second; None when the counters are not there or were reset."""
+    """Give rx and tx in bits per second; None when the counters are not there, were reset or are another device's."""
     ways: dict[str, float | None] = {}
+    is_same = before[1].ifindex == after[1].ifindex
     for way in ("rx", "tx"):
         old, new = (getattr(bss, way + "_bytes_total") for _, bss in (before, after))
-        ways[way + "_bps"] = None if old is None or new is None else throughput_bps(Count(before[0], old), Count(after[0], new), None)
+        ways[way + "_bps"] = None if not is_same or old is None or new is None else throughput_bps(Count(before[0], old), Count(after[0], new), None)
     return None if None in ways.values() else {name: round(bps or 0) for name, bps in ways.items()}
 
 

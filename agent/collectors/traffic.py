@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 NAME = "traffic"
 INTERFACES_MAX = 128  # rows the report may have; the uplink comes first
 PEAK_ABOVE_CONTRACT_RATIO = 0.3
-SECOND_MIN = 0.5  # drivers refresh counters in steps: over less than this a step looks like a burst
-SECOND_MAX = 2.0
+SECOND_MIN, SECOND_MAX = 0.5, 2.0  # drivers refresh counters in steps: over less than this a step looks like a burst
 KNOWN_MAX = 256  # names of devices that came and went; containers make new ones without end
 AS_READ = ("name", "role", "up", "link_mbps", "duplex", "rx_bytes_total", "tx_bytes_total")
 ERRORS = ("rx_errors_total", "rx_dropped_total", "tx_errors_total", "tx_dropped_total")
@@ -105,13 +104,15 @@ class Span:
         """Take one sample; a device that is gone is left out, and begins anew with a reset when it comes back."""
         if self.is_peaking:
             self.peak(at, reading)
-        former, self._tracks, self._uplink_bps = self._tracks, {}, 0.0
+        tracks: dict[str, _Track] = {}
+        uplink_bps = 0.0
         for interface in reading:
-            track = former.get(interface.name) or _Track(at, interface, interface.name in self._known)
+            track = self._tracks.get(interface.name) or _Track(at, interface, interface.name in self._known)
             bps = track.add(at, interface) if at > track.last[0] else 0.0
             if interface.role == "uplink":
-                self._uplink_bps = max(self._uplink_bps, bps)
-            self._tracks[interface.name] = track
+                uplink_bps = max(uplink_bps, bps)
+            tracks[interface.name] = track
+        self._tracks, self._uplink_bps = tracks, uplink_bps
         self._known = self._known.union(self._tracks) if len(self._known) < KNOWN_MAX else set(self._tracks)
         self._is_sampled = True
 

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from agent.router.contract import Router
 
 NAME = "uplink"
-FRESH_SECONDS = 200.0
+FRESH_S = 200.0
+FRESH_PROBES = 2.5
 LOSS_PROBES = 20
 
 
@@ -33,6 +34,7 @@ class Span:
     """The path now, and what the probes of it said."""
 
     def __init__(self, knobs: Knobs) -> None:
+        self._fresh_s = max(FRESH_S, FRESH_PROBES * knobs.probe_s)
         self._at = 0.0
         self._path: Path | None = None
         self._is_sampled = False
@@ -46,10 +48,12 @@ class Span:
 
     def add(self, at: float, path: Path) -> None:
         """Take one sample; what was probed on another path says nothing about this one."""
-        former = self._path
+        # Kept before it is looked at: one reading that was nonsense must not make every later one fail.
+        former, self._path = self._path, path
         if former is not None and (former.device, former.up, former.address, former.gateway) != (path.device, path.up, path.address, path.gateway):
             self._last = None
-        self._at, self._path, self._is_sampled = at, path, True
+            self._tries.clear()
+        self._at, self._is_sampled = at, True
 
     def reach(self, at: float, reach: Reach) -> None:
         """Take the outcome of a probe that ended now."""
@@ -68,11 +72,12 @@ class Span:
         part: dict[str, object] = {"state": self._state(path, at)}
         if reach is not None:
             part |= {name: _rounded(getattr(reach, name)) for name in ("gateway_ms", "dns_ms", "internet_ms")}
-        part |= {"loss_ratio": round(lost / sent, 3) if sent else None, "address": path.address, "gateway": path.gateway}
+            part["loss_ratio"] = round(lost / sent, 3) if sent else None
+        part |= {"address": path.address, "gateway": path.gateway}
         return {"uplink": {name: value for name, value in part.items() if value is not None}}
 
     def _fresh(self, at: float) -> Reach | None:
-        return self._last.reach if self._last is not None and at - self._last.at <= FRESH_SECONDS else None
+        return self._last.reach if self._last is not None and at - self._last.at <= self._fresh_s else None
 
     def _state(self, path: Path, at: float) -> Layer | None:
         if path.device is None or not path.up:

@@ -36,6 +36,12 @@ class Program:
         if self._children:
             raise Unavailable(f"{self._name}: an earlier one cannot be ended")
         shown = " ".join((self._name, *arguments))
+        try:
+            return self._run(path, arguments, shown)
+        except OSError as error:  # no such format, no memory, no process or descriptor left
+            raise Unavailable(f"{shown}: cannot be run: {error.strerror}") from None
+
+    def _run(self, path: str, arguments: tuple[str, ...], shown: str) -> str:
         until = time.monotonic() + self._timeout_s
         # A socket pair and not a pipe: a socket object closes itself when an interrupted call drops it.
         ours, theirs = socket.socketpair()

@@ -24,7 +24,10 @@ def parse_marker(text: str | None) -> ClockState | None:
 def is_synchronised() -> bool:
     """Ask the kernel whether an NTP daemon keeps the clock: adjtimex(2) answers TIME_ERROR while none does."""
     # Imported here: only a box with neither marker nor systemd-timesyncd needs it, and it costs the others memory.
-    import ctypes
+    try:
+        import ctypes
+    except ImportError:
+        return False  # OpenWrt's python3-light is without it, and nobody else can ask
 
     # All zero asks and sets nothing. struct timex has 128 to 208 bytes, depending on libc; only the return value is read.
     # pythonapi looks in the whole process, the C library included, and is made once; a CDLL of our own would be new each time.

@@ -2,6 +2,10 @@
 
 Each method reads once, never changes the router, starts no process unless its backend's page says so,
 and raises `Unavailable` with a sentence when the router cannot give the value.
+
+Any method may be interrupted anywhere: when a collector is over its time, a BaseException (sensing's Overrun) is raised out of it,
+between any two instructions. The next call must then work as if the interrupted one had never been: nothing half read may be taken
+for its answer (drop such a connection, or match each answer to its question by number), and no child or descriptor may be left over.
 """
 
 from __future__ import annotations

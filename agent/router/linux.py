@@ -18,7 +18,7 @@ from agent.router.host import Health
 from agent.router.hostapd import Hostapd
 from agent.router.iw import Iw
 from agent.router.netdev import Netdev
-from agent.router.text import printable, read_bytes, read_line
+from agent.router.text import printable, read_bytes, read_line, whole
 from agent.router.wireless import Wireless
 
 HOSTAPD_DIR = "/var/run/hostapd"
@@ -56,6 +56,7 @@ class LinuxRouter:
         self._uplink = uplink
         self._last_uplink: str | None = None
         self._lease_files = lease_files
+        self._sys = sys_class
         self._wireless = Wireless(iw, hostapd, clock.monotonic, sys_class)
         self._netdev = Netdev(clock.monotonic)
         self._health = Health(clock.monotonic, sys_class)
@@ -87,13 +88,16 @@ class LinuxRouter:
     def bss(self) -> list[Bss]:
         """Every BSS, by iw and hostapd; an owe-transition pair is not told by either."""
         networks = self._wireless.networks()
+        # Asked before the counters: those of a device made anew in between must not pass for the former one's.
+        numbers = {network.ifname: whole(read_line(f"{self._sys}/net/{network.ifname}/ifindex") or "") for network in networks}
         counters = self._netdev.counters() if networks else {}
         self._ifnames = {printable(network.ifname): network.ifname for network in networks}
         found = []
         for network in networks:
             moved = counters.get(network.ifname)
             rx, tx = (moved.rx_bytes_total, moved.tx_bytes_total) if moved else (None, None)
-            found.append(Bss(printable(network.ifname), network.radio, network.band, network.ssid, network.bssid, network.up, rx, tx))
+            shown, number = printable(network.ifname), numbers[network.ifname]
+            found.append(Bss(shown, network.radio, network.band, network.ssid, network.bssid, network.up, rx, tx, ifindex=number))
         return found
 
     def stations(self, ifname: str) -> list[Station]:

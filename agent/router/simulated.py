@@ -13,12 +13,14 @@ from agent.errors import Rejected, Unavailable
 from agent.records import Band, Board, Bss, ClockState, Dhcp, Host, Interface, Layer, Path, Radio, Reach, Station
 from agent.router import simulated_day as day
 from agent.router.contract import Probe
+from agent.router.text import printable
 
 # What may go wrong on purpose; without a mood an access point has only ordinary troubles.
 MOODS = frozenset({"bad-line", "dead-radio", "flapping-uplink", "full-dhcp", "hostile-ssid", "no-survey"})
 HOSTILE_SSIDS = ("$(reboot)';\"\\xff\\xfe\x1b[2J", "</script>\u202e\n{}%s\x00", "Malang RW \N{HOT BEVERAGE}\t`id`")
 
 IFNAMES = ("phy0-ap0", "phy1-ap0", "phy0-ap1")
+FIRST_IFINDEX = 8
 BANDS: tuple[Band, Band] = ("2g", "5g")
 FULL: Literal["full"] = "full"
 CPU_CORES = 2
@@ -130,7 +132,7 @@ class SimulatedRouter:
         self._flow = day.Flow(key, self._calendar, self._crowd, character, clock.booted())
         self._zero_at = 0.0
         self._zero: day.Totals = day.NOTHING
-        self._ssids = HOSTILE_SSIDS if "hostile-ssid" in moods else _ssids(ap, self._dice)
+        self._ssids = tuple(map(printable, HOSTILE_SSIDS)) if "hostile-ssid" in moods else _ssids(ap, self._dice)
         self._bssids = tuple(f"02:{day.draw(key, 'bssid', bss, 5).hex(':')}" for bss in range(day.BSS_COUNT))
 
     def reboot_at(self, at: float) -> None:
@@ -184,6 +186,7 @@ class SimulatedRouter:
                 up=day.RADIO_OF[i] != self._dead,
                 rx_bytes_total=totals[day.UP][i],
                 tx_bytes_total=totals[day.DOWN][i],
+                ifindex=FIRST_IFINDEX + i,
             )
             for i in (day.PUBLIC_2G, day.OFFICE, day.PUBLIC_5G)
         ]
@@ -216,7 +219,7 @@ class SimulatedRouter:
         for i, name in enumerate(IFNAMES):
             sent, received = totals[day.DOWN][i], totals[day.UP][i]
             is_up = day.RADIO_OF[i] != self._dead
-            interfaces.append(Interface(name, 8 + i, "bss", is_up, None, None, received, sent, 0, 0, 0, sent // 50_000_000))
+            interfaces.append(Interface(name, FIRST_IFINDEX + i, "bss", is_up, None, None, received, sent, 0, 0, 0, sent // 50_000_000))
         return interfaces
 
     def host(self) -> Host:

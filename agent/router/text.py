@@ -35,18 +35,30 @@ def read_line(path: str) -> str | None:
 
 
 def printable(name: str) -> str:
-    """Turn a name as the operating system gives it into text for people: bytes that are not UTF-8 become backslash escapes."""
-    return name if name.isascii() else os.fsencode(name).decode("utf-8", "backslashreplace")
+    """Turn a name as the operating system gives it into text for people.
+
+    Bytes that are not UTF-8, and characters that do not print (control, line breaks, invisible marks of direction), become backslash escapes.
+    """
+    return _spell_out(name if name.isascii() else os.fsencode(name).decode("utf-8", "backslashreplace"))
 
 
 def unescape(text: str) -> str:
-    """Undo the escapes with which iw and hostapd print an SSID, and give its bytes as text (not UTF-8: backslash escapes)."""
+    """Undo the escapes with which iw and hostapd print an SSID, and give its bytes as text for people, as `printable` does."""
 
     def byte(match: re.Match[bytes]) -> bytes:
         escape = match[1]
         return bytes.fromhex(escape[1:].decode()) if escape[:1] == b"x" else _LETTERS[escape]
 
-    return _ESCAPE.sub(byte, text.encode("utf-8", "surrogateescape")).decode("utf-8", "backslashreplace")
+    return _spell_out(_ESCAPE.sub(byte, text.encode("utf-8", "surrogateescape")).decode("utf-8", "backslashreplace"))
+
+
+def _spell_out(text: str) -> str:
+    """Replace what would move a terminal's cursor or turn its text around; everything else stays as it is."""
+    return text if text.isprintable() else "".join(one if one.isprintable() else _escape(ord(one)) for one in text)
+
+
+def _escape(code: int) -> str:
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def whole(text: str) -> int | None:

@@ -1,7 +1,8 @@
 """The radios and networks of a Linux box, put together from iw, hostapd and /sys. Starts no process where there is no Wi-Fi.
 
 `iw dev` runs again only when something changed (/sys, hostapd) or grew old, the survey on a slow tier, and `station dump`
-once for each call of `stations`. A network that was on air stays wanted, as down, until its radio is seen without it.
+once for each call of `stations`. A network that was on air stays wanted, as down, until its radio is seen without it. A radio
+is wanted on air when hostapd leads it or it carries, or carried, a network: but not while it listens for radar before it may send.
 """
 
 from __future__ import annotations
@@ -15,13 +16,16 @@ from agent.errors import Unavailable
 from agent.records import Band, Radio, Station
 from agent.router.hostapd import Hostapd, Status
 from agent.router.iw import NO_SURVEY, Iw, Survey, Wlan, band_of
-from agent.router.text import read_line, whole
+from agent.router.text import mac, printable, read_line, whole
 
 SYS_CLASS = "/sys/class"
 SURVEY_S = 20.0
 VIEW_S = 60.0
 VIEW_WITHOUT_HOSTAPD_S = 10.0
+SHARED_S = 0.5  # hostapd's answers serve all who ask within one sample
+FORGET_S = 3600.0
 MOST_NETWORKS = 64
+_NO_ADDRESS = "00:00:00:00:00:00"
 _NOT_RUNNING = ("down", "lowerlayerdown", "notpresent")
 
 
@@ -55,6 +59,9 @@ class Wireless:
         self._fresh_until = 0.0
         self._wlans: list[Wlan] = []
         self._seen: dict[str, Network] = {}
+        self._there: dict[str, float] = {}
+        self._addresses: dict[str, str | None] = {}
+        self._statuses: tuple[float, dict[str, Status | None]] = (0.0, {})
         self._surveys: dict[str, tuple[float, int | None, Survey]] = {}
 
     def networks(self) -> list[Network]:
@@ -69,8 +76,9 @@ class Wireless:
         return frozenset(self._seen)
 
     def radios(self) -> list[Radio]:
-        """Give every radio; one that carried a network and is gone is given as down."""
+        """Give every radio; one that carried a network and is gone is given as down, for an hour or until it comes back under another name."""
         view = self._look()
+        self._surveys = {name: survey for name, survey in self._surveys.items() if name in view.phys.values()}
         present = [self._radio(index, name, view) for index, name in sorted(view.phys.items())]
         lost = {network.radio: network.band for network in view.networks if network.radio and network.radio not in view.phys.values()}
         return present + [Radio(name, name, band, None, None, None, None, None, None, None, False) for name, band in sorted(lost.items())]
@@ -97,7 +105,7 @@ class Wireless:
         names = self._list("ieee80211")
         if not names and not self._seen:
             return _View({}, [], {}, [])
-        statuses = self._hostapd.statuses()
+        statuses = self._ask_hostapd()
         devices = [name for name in self._list("net") if os.path.exists(os.path.join(self._sys, "net", name, "phy80211"))]
         key = (names, [(name, self._operstate(name)) for name in devices], statuses)
         now = self._monotonic()
@@ -106,8 +114,31 @@ class Wireless:
             self._key = key
             is_told = any(statuses.values())
             self._fresh_until = now + (VIEW_S if is_told else VIEW_WITHOUT_HOSTAPD_S)
-        phys = {index: name for name in names if (index := whole(read_line(os.path.join(self._sys, "ieee80211", name, "index")) or "")) is not None}
+        phys = {index: printable(name) for name in names if (index := whole(self._of_phy(name, "index"))) is not None}
+        self._meet({printable(name): mac(self._of_phy(name, "macaddress")) for name in names}, now)
         return _View(phys, self._wlans, statuses, self._networks(phys, self._wlans, statuses))
+
+    def _of_phy(self, name: str, fact: str) -> str:
+        return read_line(os.path.join(self._sys, "ieee80211", name, fact)) or ""
+
+    def _ask_hostapd(self) -> dict[str, Status | None]:
+        now = self._monotonic()
+        until, statuses = self._statuses
+        if now >= until:
+            statuses = self._hostapd.statuses()
+            self._statuses = (now + SHARED_S, statuses)
+        return statuses
+
+    def _meet(self, present: dict[str, str | None], now: float) -> None:
+        """Note who is there, by name and address; one that comes back under another name takes along what it carried, as a replugged USB radio does."""
+        for name, address in present.items():
+            if name in self._addresses or address in (None, _NO_ADDRESS):
+                continue
+            former = [old for old, known in self._addresses.items() if known == address and old not in present]
+            self._seen = {ifname: net._replace(radio=name) if net.radio in former else net for ifname, net in self._seen.items()}
+            self._addresses = {old: known for old, known in self._addresses.items() if old not in former}
+        self._there = {name: at for name, at in self._there.items() if now - at < FORGET_S} | dict.fromkeys(present, now)
+        self._addresses = {name: address for name, address in self._addresses.items() if name in self._there} | present
 
     def _ask_iw(self, names: list[str], statuses: dict[str, Status | None]) -> list[Wlan]:
         """Run `iw dev`; without iw, hostapd's answers must do: they lack the width and the power."""
@@ -158,9 +189,11 @@ class Wireless:
         return self._seen[ifname].radio if ifname in self._seen else ""
 
     def _remember(self, found: dict[str, Network], led_phys: list[str]) -> None:
-        """Keep what was on air and is gone as down, unless its radio is led, or carries others, without it."""
+        """Keep what was on air and is gone as down, unless its radio is led, or carries others, without it, or is forgotten."""
         busy = {network.radio for network in found.values()} | set(led_phys)
-        lost = [net._replace(up=False) for name, net in self._seen.items() if name not in found and net.radio not in busy]
+        self._there |= dict.fromkeys(busy, self._monotonic())
+        missed = self._there.keys() - busy
+        lost = [net._replace(up=False) for name, net in self._seen.items() if name not in found and net.radio in missed]
         band = {name: net.band for name, net in self._seen.items()}
         kept = [net if net.band else net._replace(band=band.get(net.ifname)) for net in found.values()]
         self._seen = {net.ifname: net for net in sorted([*kept, *lost], key=lambda net: (net.radio, net.ifname))[:MOST_NETWORKS]}
@@ -172,7 +205,10 @@ class Wireless:
         up = any(network.up for network in networks) if networks else bool(running)
         if not up or not running:
             band = next((network.band for network in networks if network.band), None)
-            return Radio(name, name, band, None, None, None, None, None, None, None, False)
+            leaders = [status for ifname, status in view.statuses.items() if (status and status.phy == name) or self._phy_index(ifname) == index]
+            # A hostapd that died (None) leads it still: nobody switched that radio off.
+            wanted = bool(networks or leaders) and not any(status and status.is_radar_check for status in leaders)
+            return Radio(name, name, band, None, None, None, None, None, None, None, False, wanted)
         wlan = running[0]
         survey = self._survey(name, wlan)
         band = band_of(wlan.frequency_mhz)

@@ -53,7 +53,7 @@ STATIONS = record(
         "max": gauge("Most stations at one sample of the span."),
         "joins": whole("Stations that came, as differences between samples."),
         "leaves": whole("Stations that went, as differences between samples."),
-        "weak_ratio": ratio("Share of the stations whose signal is below -75 dBm."),
+        "weak_ratio": ratio("Share of the stations whose signal is below -75 dBm; absent when no signal is known."),
     },
 )
 
@@ -68,8 +68,8 @@ BSS = record(
         "up": flag("Whether the network is on air."),
         "stations": gauge("Authorised stations at the last sample."),
         "stations_max": gauge("Most authorised stations at one sample of the span."),
-        "signal_p50_dbm": dbm("Median signal of the stations, over the span's samples.", -128, 30),
-        "signal_p10_dbm": dbm("Signal that 10 % of the stations do not reach, over the span's samples.", -128, 30),
+        "signal_p50_dbm": dbm("Median signal of the stations in the span's last sample.", -128, 30),
+        "signal_p10_dbm": dbm("Signal that 10 % of the stations do not reach, in the span's last sample.", -128, 30),
         "rx_bps": gauge("Throughput from the stations, bits per second, mean of the span. Source: the device's byte counter."),
         "tx_bps": gauge("Throughput to the stations, bits per second, mean of the span. Source: the device's byte counter."),
         "tx_retry_ratio": ratio("Frames sent again, of all frames sent to stations."),
@@ -88,9 +88,15 @@ RADIO = record(
         "width_mhz": whole("Channel width, MHz.", 1, 320),
         "tx_power_dbm": dbm("Transmit power.", -30, 40),
         "noise_dbm": dbm("Noise floor. Source: the channel survey.", -128, 0),
-        "airtime_busy_ratio": ratio("Share of the span the channel was busy, own sending included. Source: the channel survey."),
-        "airtime_tx_ratio": ratio("Share of the span this radio was sending. Source: the channel survey."),
+        "airtime_busy_ratio": ratio("Share of the time listened within the span that the channel was busy, own sending included. Source: the channel survey."),
+        "airtime_tx_ratio": ratio("Share of the time listened within the span that this radio was sending. Source: the channel survey."),
         "up": flag("Whether the radio works."),
+        "wanted": extra(
+            flag(
+                "Only while `up` is false: whether the radio is meant to be on air now. False when the router is not set up to use it, "
+                "and while it listens for radar before it may send; such a radio raises no alert. Absent means true."
+            )
+        ),
     },
     ["radio", "up"],
 )

@@ -90,9 +90,11 @@ def test_each_span_starts_where_the_last_ended() -> None:
 
 
 def test_a_dead_radio_stands_beside_its_living_sibling() -> None:
-    """A radio that is down is in the list, with `up` false."""
+    """A radio that is down is in the list, with `up` false, and says whether it is missed."""
     dead = RADIO._replace(name="radio1", phy="phy1", band="5g", up=False)
-    assert [(row["radio"], row["up"]) for row in rows([RADIO, dead])] == [("radio0", True), ("radio1", False)]
+    off = dead._replace(name="radio2", wanted=False)
+    found = [(row["radio"], row["up"], row.get("wanted")) for row in rows([RADIO, dead, off])]
+    assert found == [("radio0", True, None), ("radio1", False, True), ("radio2", False, False)]
 
 
 def test_no_wifi_has_no_part() -> None:

@@ -192,9 +192,9 @@ def test_percentiles_are_of_the_last_sample() -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 400])
 def test_any_number_of_stations(count: int) -> None:
-    """Nobody is zeros, one is one, and 400 are 400."""
+    """Nobody is zeros, and no share of nobody; one is one, and 400 are 400."""
     totals, rows = parts(span_of({G2: [one(number) for number in range(count)]}))
-    assert totals == {"now": count, "max": count, "joins": 0, "leaves": 0, "weak_ratio": 0.0}
+    assert totals == {"now": count, "max": count, "joins": 0, "leaves": 0} | ({"weak_ratio": 0.0} if count else {})
     assert rows[0]["stations"] == count
 
 
@@ -222,6 +222,16 @@ def test_counters_going_back_leave_the_rates_out() -> None:
     _, rows = parts(span)
     assert "rx_bps" not in rows[0] and "tx_bps" not in rows[0]
     add(span, 30, {G2._replace(tx_bytes_total=9_000 + 10 * MBIT): []})
+    assert parts(span)[1][0]["tx_bps"] == 1_000_000
+
+
+def test_a_network_made_anew_leaves_the_rates_out() -> None:
+    """Another device's counters are not compared, although they passed the former ones'; the next span has rates again."""
+    before, anew = G2._replace(ifindex=8), G2._replace(ifindex=9, rx_bytes_total=9_000, tx_bytes_total=9_000)
+    span = span_of({before: []}, {anew: []}, {anew: []})
+    _, rows = parts(span)
+    assert "rx_bps" not in rows[0] and "tx_bps" not in rows[0]
+    add(span, 30, {anew._replace(tx_bytes_total=9_000 + 10 * MBIT): []})
     assert parts(span)[1][0]["tx_bps"] == 1_000_000
 
 

@@ -126,3 +126,23 @@ def test_a_span_without_a_sample_has_no_part() -> None:
     span.part(0)
     span.reach(10, REACH)
     assert span.part(60) == {}
+
+
+def test_what_was_lost_on_another_way_is_forgotten() -> None:
+    """After a change of the path neither a latency nor a loss of the former one is told."""
+    span = uplink.Span(Knobs(50, False))
+    span.add(0.0, PATH)
+    span.reach(1.0, Reach("internet", 1.0, 2.0, None, 1, 3))
+    span.add(2.0, PATH._replace(up=False, address=None))
+    assert span.part(3.0)["uplink"] == {"state": "link", "gateway": PATH.gateway}
+
+
+def test_a_probe_is_fresh_until_the_next_ones_are_overdue() -> None:
+    """With a probe each 600 s its outcome holds for 1,500 s, and no longer."""
+    span = uplink.Span(Knobs(50, False, 600.0))
+    span.add(0.0, PATH)
+    span.reach(0.0, Reach("ok", 1.0, 2.0, 3.0, 0, 3))
+    span.add(1500.0, PATH)
+    assert span.part(1500.0)["uplink"]["state"] == "ok"
+    span.add(1501.0, PATH)
+    assert "state" not in span.part(1501.0)["uplink"]

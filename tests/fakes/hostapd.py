@@ -10,11 +10,11 @@ from pathlib import Path
 class FakeHostapd:
     """One BSS's socket at `path`; `stations` maps a MAC to the text of its answer and may be changed while it runs."""
 
-    def __init__(self, path: Path, status: str, stations: dict[str, str]) -> None:
+    def __init__(self, path: Path, status: str, stations: dict[str, str], is_mute: bool = False) -> None:
         self.path = path
         self.status = status
         self.stations = stations
-        self.is_mute = False
+        self.is_mute = is_mute
         self.vanish_once: str | None = None
         self.asked: list[str] = []
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)

@@ -13,11 +13,12 @@ class FakeSys:
         self.root = root
         (root / "net").mkdir(parents=True)
 
-    def add_phy(self, index: int, name: str | None = None) -> None:
+    def add_phy(self, index: int, name: str | None = None, address: str = "00:00:00:00:00:00") -> None:
         """Add a wiphy."""
         phy = self.root / "ieee80211" / (name or f"phy{index}")
         phy.mkdir(parents=True)
         (phy / "index").write_text(f"{index}\n")
+        (phy / "macaddress").write_text(f"{address}\n")
 
     def add_wlan(self, ifname: str, phy: int, operstate: str = "up") -> None:
         """Add a wireless device."""
@@ -25,6 +26,7 @@ class FakeSys:
         (device / "phy80211").mkdir(parents=True)
         (device / "phy80211" / "index").write_text(f"{phy}\n")
         (device / "operstate").write_text(operstate + "\n")
+        (device / "ifindex").write_text("5\n")
 
     def set_operstate(self, ifname: str, operstate: str) -> None:
         """Change a device's state."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import time
 from collections.abc import Iterator
@@ -53,6 +54,29 @@ def test_failure_is_unavailable_with_the_status(tmp_path: Path) -> None:
     """A failing program gives its exit status, not its output."""
     with pytest.raises(Unavailable, match="tool dev x: exit status 237"):
         make(tmp_path, "echo half; exit 237").run("dev", "x")
+
+
+def test_file_that_is_no_program_is_unavailable(tmp_path: Path) -> None:
+    """What the kernel cannot start (another CPU's program, a torn file) is said to be so."""
+    (tmp_path / "tool").write_bytes(b"\x7fELF torn")
+    (tmp_path / "tool").chmod(0o755)
+    with pytest.raises(Unavailable, match="tool dev: cannot be run: Exec format error"):
+        Program("tool", str(tmp_path)).run("dev")
+
+
+def test_no_descriptor_left_is_unavailable(tmp_path: Path) -> None:
+    """A process that is out of file descriptors cannot run a program now; the next time it can."""
+    program = make(tmp_path, "echo x")
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, limits[1]))
+    try:
+        with pytest.raises(Unavailable, match="tool: cannot be run: Too many open files"):
+            program.run()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert program.run() == "x\n"
 
 
 @pytest.mark.parametrize("body", ["sleep 60", "exec >&-; sleep 60", "trap '' TERM; while :; do :; done"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 
@@ -52,6 +53,12 @@ def test_unknown_marker_is_ignored(tmp_path: Path) -> None:
     for marker in ("clock", "absent"):
         assert SystemClock(str(tmp_path / marker), str(tmp_path / "synchronized")).state() == "ntp"
     assert parse_marker("") is None
+
+
+def test_a_python_without_ctypes_cannot_ask_the_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenWrt's python3-light has no ctypes: the clock counts as not synchronised, and nothing is raised."""
+    monkeypatch.setitem(sys.modules, "ctypes", None)
+    assert SystemClock(timesync=str(tmp_path / "absent")).state() == "floor"
 
 
 def test_without_any_mark_the_kernel_is_asked(tmp_path: Path) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 
@@ -16,7 +18,7 @@ from hypothesis import strategies as st
 
 from agent.errors import Unavailable
 from agent.records import Station
-from agent.router.hostapd import Hostapd, Network, Status, parse_station, parse_status
+from agent.router.hostapd import LEFT_ALONE_S, Hostapd, Network, Status, parse_station, parse_status
 from tests.fakes.hostapd import FakeHostapd
 
 CAPTURES = Path(__file__).parents[1] / "captures"
@@ -56,9 +58,17 @@ def test_any_state_but_enabled_is_down(state: str) -> None:
     assert not parse_status(STATUS.replace("ENABLED", state)).is_enabled
 
 
+@pytest.mark.parametrize(("left", "is_checking"), [("57", True), ("600", True), ("0", False), ("N/A", False), ("-3", False), ("", False)])
+def test_a_radar_check_has_seconds_left(left: str, is_checking: bool) -> None:
+    """In the state DFS a radio listens for radar while seconds are left, else it found no channel; neither is on air."""
+    waiting = STATUS.replace("ENABLED", "DFS").replace("left_seconds=N/A", f"left_seconds={left}")
+    assert (parse_status(waiting).is_enabled, parse_status(waiting).is_radar_check) == (False, is_checking)
+    assert not parse_status(waiting.replace("DFS", "ENABLED")).is_radar_check
+
+
 def test_ssid_of_status_is_unescaped() -> None:
     """hostapd's escapes give back the SSID."""
-    assert parse_status(STATUS.replace("=private", r"=a \"b\\\xe2\x98\x95\n")).networks[0].ssid == 'a "b\\☕\n'
+    assert parse_status(STATUS.replace("=private", r"=a \"b\\\xe2\x98\x95\n")).networks[0].ssid == 'a "b\\☕\\x0a'
 
 
 def test_station_of_a_capture() -> None:
@@ -106,10 +116,69 @@ def test_station_leaving_while_we_stand_on_it(fake: FakeHostapd) -> None:
 
 
 def test_statuses_asks_each_radio_once(fake: FakeHostapd) -> None:
-    """The second socket of a radio that already answered is not asked."""
+    """The second socket of a radio says nothing new, and is not asked again while the first one answers."""
+    door = Hostapd(str(fake.path.parent))
     with FakeHostapd(fake.path.parent / "wlan0-guest", STATUS, {}) as guest:
-        assert list(Hostapd(str(fake.path.parent)).statuses()) == ["wlan0"]
-        assert guest.asked == []
+        for _ in range(3):
+            assert list(door.statuses()) == ["wlan0"]
+        assert guest.asked == ["STATUS"]
+
+
+def test_second_socket_answers_when_the_first_is_gone(fake: FakeHostapd) -> None:
+    """A radio whose first socket went away is heard by its other one."""
+    door = Hostapd(str(fake.path.parent))
+    with FakeHostapd(fake.path.parent / "wlan0-guest", STATUS, {}):
+        with FakeHostapd(fake.path.parent / "a", STATUS, {}):
+            assert list(door.statuses()) == ["a"]
+        door.statuses()
+        assert list(door.statuses()) == ["wlan0"]
+
+
+def test_sockets_that_hang_are_asked_together(fake: FakeHostapd) -> None:
+    """Every one of them has its question before anybody is waited for, and one that answers is heard although the others hang."""
+    with ExitStack() as hanging:
+        mute = [hanging.enter_context(FakeHostapd(fake.path.parent / f"a{number}", STATUS, {}, is_mute=True)) for number in range(5)]
+        started = time.monotonic()
+        assert list(Hostapd(str(fake.path.parent), timeout_s=2).statuses()) == ["wlan0"]
+        assert time.monotonic() - started < 4  # one after another they would take 10 s
+    assert [one.asked for one in mute] == [["STATUS"]] * 5
+
+
+def test_silent_socket_is_left_alone_for_a_while(fake: FakeHostapd) -> None:
+    """Who gave no answer is not asked again for half a minute, neither for its status nor for its stations; then it is."""
+    now = [100.0]
+    fake.is_mute = True
+    door = Hostapd(str(fake.path.parent), timeout_s=0.05, monotonic=lambda: now[0])
+    assert door.statuses() == {}
+    fake.is_mute = False
+    now[0] += LEFT_ALONE_S - 1
+    assert door.statuses() == {}
+    with pytest.raises(Unavailable, match="no answer"):
+        door.stations("wlan0")
+    assert fake.asked == ["STATUS"]
+    now[0] += 2
+    assert list(door.statuses()) == ["wlan0"]
+    assert len(door.stations("wlan0")) == 2
+
+
+def test_hostapd_started_after_a_hang_is_asked_at_once(tmp_path: Path) -> None:
+    """The socket file is another one: whoever is behind it now has not been silent."""
+    door = Hostapd(str(tmp_path), timeout_s=0.05)
+    with FakeHostapd(tmp_path / "wlan0", STATUS, {}, is_mute=True):
+        assert door.statuses() == {}
+    with FakeHostapd(tmp_path / "wlan0", STATUS, {}):
+        assert list(door.statuses()) == ["wlan0"]
+
+
+def test_socket_whose_queue_is_full_is_silent(tmp_path: Path) -> None:
+    """A hostapd that has not read its questions for long cannot even be asked; that costs no time."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as stuck, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as asker:
+        stuck.bind(str(tmp_path / "wlan0"))
+        asker.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            while True:
+                asker.sendto(b"STATUS", str(tmp_path / "wlan0"))
+        assert Hostapd(str(tmp_path), timeout_s=30).statuses() == {}
 
 
 def test_restarted_hostapd_is_found_again(tmp_path: Path) -> None:
@@ -190,7 +259,7 @@ def test_real_hostapd_answers_an_abstract_address(tmp_path: Path) -> None:
             status = statuses["lo"]
             assert status is not None
             assert status.is_enabled
-            assert status.networks[0].ssid == 'a b"\x1b\\xff☕\n'
+            assert status.networks[0].ssid == r'a b"\x1b\xff☕\x0a'
             assert door.stations("lo") == []
         finally:
             running.terminate()

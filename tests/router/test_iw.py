@@ -35,7 +35,7 @@ def test_interface_names_and_ssids_are_data() -> None:
     """Quotes, UTF-8, control bytes and words of iw's own in names and SSIDs change nothing else."""
     name = os.fsdecode(b"a\"'\x1c\x85\xff$")
     text = f"phy#7\n\tInterface {name}\n\t\tssid type AP \\xe2\\x98\\x95\\x0a\n\t\ttype AP\n\tInterface Interface\n\t\ttype managed\n"
-    assert [(w.ifname, w.phy, w.kind, w.ssid) for w in parse_interfaces(text)] == [(name, 7, "AP", "type AP ☕\n"), ("Interface", 7, "managed", None)]
+    assert [(w.ifname, w.phy, w.kind, w.ssid) for w in parse_interfaces(text)] == [(name, 7, "AP", r"type AP ☕\x0a"), ("Interface", 7, "managed", None)]
 
 
 def test_interface_off_air_has_no_channel() -> None:

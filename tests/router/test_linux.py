@@ -18,6 +18,7 @@ from agent.router.contract import Router
 from agent.router.hostapd import Hostapd
 from agent.router.iw import Iw
 from agent.router.linux import LinuxRouter, open_router, parse_os_release
+from agent.router.text import printable
 from tests.fakes.iw import FakeIw
 from tests.fakes.netns import Netns
 from tests.fakes.sysfs import FakeSys
@@ -136,10 +137,19 @@ def test_hostile_bss_name_finds_its_stations(tmp_path: Path, raw: bytes) -> None
     """The name `bss` gave for people leads `stations` back to the device, whatever its bytes; the SSID is text."""
     router, _ = make_access_point(tmp_path, os.fsdecode(raw))
     (bss,) = router.bss()
-    assert bss.ifname == raw.decode("utf-8", "backslashreplace")
-    assert bss.ssid == "☕ \\xff\n"
+    assert bss.ifname == printable(os.fsdecode(raw))
+    assert bss.ifname.isprintable()
+    assert bss.ssid == r"☕ \xff\x0a"
     assert {station.ifname for station in router.stations(bss.ifname)} == {bss.ifname}
     assert len(router.stations(bss.ifname)) == 2
+
+
+def test_network_made_anew_has_another_ifindex(tmp_path: Path) -> None:
+    """The device's number goes with its counters: who has another one has other counters."""
+    router, _ = make_access_point(tmp_path, "wlan0")
+    assert [bss.ifindex for bss in router.bss()] == [5]
+    (tmp_path / "sys/net/wlan0/ifindex").write_text("9\n")
+    assert [bss.ifindex for bss in router.bss()] == [9]
 
 
 UPLINK = """

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.router.netdev import Counters, parse_netdev
+from agent.router.text import printable
 from tests.fakes.netns import Netns
 
 HEADER = b"Inter-|   Receive |  Transmit\n face |bytes |bytes\n"
@@ -17,6 +18,7 @@ HOSTILE = [b"a\"b'", "é🙂".encode(), b"$(id)", b"a\\b|{}", b"a\x1cb\x01", b"\
 READ = """
 import json, time
 from agent.router.netdev import Netdev
+from agent.router.text import printable
 net = Netdev(time.monotonic)
 print(json.dumps([i._asdict() for i in net.interfaces({uplink!r}, {bss!r})]))
 """
@@ -90,7 +92,7 @@ def test_hostile_names_are_reported_as_text() -> None:
         for name in HOSTILE:
             space.ip("link", "add", "name", name, "type", "bridge")
         found = interfaces(space, "é🙂", tuple(os.fsdecode(name) for name in HOSTILE))
-        assert [i["name"] for i in found] == ["é🙂", *(n.decode("utf-8", "backslashreplace") for n in HOSTILE if n != "é🙂".encode())]
+        assert [i["name"] for i in found] == ["é🙂", *(printable(os.fsdecode(n)) for n in HOSTILE if n != "é🙂".encode())]
 
 
 @pytest.mark.needs("netns")
@@ -139,6 +141,7 @@ def test_idle_device_is_left_out_until_it_is_the_uplink() -> None:
 CHANGE = """
 import json, os, subprocess
 from agent.router.netdev import Netdev
+from agent.router.text import printable
 net = Netdev(lambda: 0.0)
 def see(): return [(i.name, i.ifindex, i.up, i.link_mbps) for i in net.interfaces("wan", ())]
 seen = [see()]

@@ -155,6 +155,8 @@ def test_interface_and_bss_tell_the_same_counters() -> None:
     router.clock.real_seconds(20 * HOUR)
     devices = {interface.name: (interface.rx_bytes_total, interface.tx_bytes_total) for interface in router.interfaces()}
     assert {bss.ifname: (bss.rx_bytes_total, bss.tx_bytes_total) for bss in router.bss()}.items() <= devices.items()
+    numbers = {interface.name: interface.ifindex for interface in router.interfaces()}
+    assert all(bss.ifindex == numbers[bss.ifname] for bss in router.bss())
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -396,10 +398,11 @@ def test_a_few_boxes_nearly_fill_their_pool() -> None:
 
 
 def test_hostile_ssids_are_hostile() -> None:
-    """The mood's names hold control bytes, quotes and shell syntax, in at most 32 bytes."""
+    """The mood's names hold control bytes (spelled out, as every router gives them), quotes and shell syntax, in at most 32 bytes."""
     names = [str(bss.ssid) for bss in opened(moods=frozenset({"hostile-ssid"})).bss()]
-    assert all(any(hostile in "".join(names) for hostile in group) for group in (["\x1b", "\x00"], ["'", '"'], ["$(", "`"], ["\\x"]))
-    assert all(len(re.sub(r"\\x..", "?", name).encode()) <= 32 for name in names)
+    assert all(any(hostile in "".join(names) for hostile in group) for group in ([r"\x1b", r"\x00"], ["'", '"'], ["$(", "`"], ["\\x"]))
+    assert all(len(re.sub(r"\\x..|\\u....", "?", name).encode()) <= 32 for name in names)
+    assert all(name.isprintable() for name in names)
 
 
 def test_flapping_uplink_fails_again_and_again() -> None:

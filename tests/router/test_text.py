@@ -34,7 +34,7 @@ def test_counter_of_64_bits_is_kept() -> None:
 
 def test_ssid_escapes_become_bytes_then_text() -> None:
     """iw's and hostapd's escapes give back the SSID's UTF-8."""
-    assert unescape(r"\x20Warung \xc3\xa9 \"x\" \x5c \e\x00") == ' Warung é "x" \\ \x1b\x00'
+    assert unescape(r"\x20Warung \xc3\xa9 \"x\" \x5c \e\x00") == r' Warung é "x" \ \x1b\x00'
 
 
 def test_ssid_bytes_that_are_not_utf8_stand_as_escapes() -> None:
@@ -53,8 +53,36 @@ def iw_escape(ssid: bytes) -> str:
 
 @given(st.binary(max_size=32))
 def test_any_ssid_survives_the_way_through_iw(ssid: bytes) -> None:
-    """What iw escaped comes back as the same bytes."""
-    assert unescape(iw_escape(ssid)) == ssid.decode("utf-8", "backslashreplace")
+    """What iw escaped comes back as the text of the same bytes."""
+    assert unescape(iw_escape(ssid)) == printable(os.fsdecode(ssid))
+
+
+@pytest.mark.parametrize(
+    ("raw", "shown"),
+    [
+        ("a\x1b[2J", r"a\x1b[2J"),
+        ("a\n\tb\x00", r"a\x0a\x09b\x00"),
+        ("\x9b31m\x7f", r"\x9b31m\x7f"),
+        ("\u202egnp.exe\u2028", r"\u202egnp.exe\u2028"),
+        ("\U000e0041", r"\U000e0041"),
+    ],
+)
+def test_what_does_not_print_is_spelled_out(raw: str, shown: str) -> None:
+    """Control characters, line breaks and marks of direction reach nobody's terminal, in a name or in an SSID."""
+    assert printable(raw) == shown
+    assert unescape("".join(f"\\x{byte:02x}" for byte in raw.encode())) == shown
+
+
+@pytest.mark.parametrize("text", [" Warung Bu Sri ", "é ñ ü", "咖啡 ☕", "قهوة", "🙂👍🏽", "a\\b|{}"])
+def test_ordinary_text_stays_as_it_is(text: str) -> None:
+    """Blanks, letters of any script and emoji are no escapes."""
+    assert (printable(text), unescape("".join(f"\\x{byte:02x}" for byte in text.encode()))) == (text, text)
+
+
+@given(st.binary(max_size=32))
+def test_every_name_and_ssid_is_one_printable_line(raw: bytes) -> None:
+    """Whatever the bytes."""
+    assert printable(os.fsdecode(raw)).isprintable() and unescape(iw_escape(raw)).isprintable()
 
 
 @given(st.binary(max_size=15))

@@ -11,7 +11,7 @@ from agent.errors import Unavailable
 from agent.router.child import Program
 from agent.router.hostapd import Hostapd
 from agent.router.iw import Iw
-from agent.router.wireless import SURVEY_S, Wireless
+from agent.router.wireless import FORGET_S, SURVEY_S, Wireless
 from tests.fakes.hostapd import FakeHostapd
 from tests.fakes.iw import FakeIw
 from tests.fakes.sysfs import FakeSys
@@ -34,9 +34,9 @@ class Box:
         self.sockets.mkdir()
         self.wireless = Wireless(Iw(Program("iw", f"{root}/bin:/usr/bin:/bin")), Hostapd(str(self.sockets)), lambda: self.now, str(self.sys.root))
 
-    def put_on_air(self) -> None:
+    def put_on_air(self, address: str = "02:00:00:00:00:00") -> None:
         """Set everything up."""
-        self.sys.add_phy(0)
+        self.sys.add_phy(0, address=address)
         for ifname in ("wlan0", "wlan0-guest"):
             self.sys.add_wlan(ifname, 0)
             self.iw.says(f"{ifname}.station", (CAPTURES / f"iw-{ifname}-station-dump.txt").read_text())
@@ -44,7 +44,8 @@ class Box:
         self.iw.says("dev", DEV)
 
     def up(self) -> dict[str, bool]:
-        """Say which networks are up."""
+        """Say, a second later, which networks are up."""
+        self.now += 1
         return {network.ifname: network.up for network in self.wireless.networks()}
 
 
@@ -87,23 +88,50 @@ def test_networks_are_the_same_with_hostapd(box: Box) -> None:
 
 def test_radio_has_channel_power_and_survey(box: Box) -> None:
     """The radio of the captures."""
-    assert [tuple(radio) for radio in box.wireless.radios()] == [("phy0", "phy0", "2g", 6, 20, 20.0, -92, 80, 10, None, True)]
+    assert [tuple(radio) for radio in box.wireless.radios()] == [("phy0", "phy0", "2g", 6, 20, 20.0, -92, 80, 10, None, True, True)]
 
 
 def test_renamed_phy_is_named_by_sys(box: Box) -> None:
-    """iw prints phy#0 whatever the radio is called; /sys has the name."""
-    box.sys.remove_phy("phy0")
-    box.sys.add_phy(0, "radio-é")
-    assert [radio.phy for radio in box.wireless.radios()] == ["radio-é"]
+    """iw prints phy#0 whatever the radio is called; /sys has the name, and it is text for people."""
+    for name, shown in (("radio-é", "radio-é"), ("a\x1bb\udcff", r"a\x1bb\xff")):
+        for former in (box.sys.root / "ieee80211").iterdir():
+            box.sys.remove_phy(former.name)
+        box.sys.add_phy(0, name)
+        assert [radio.phy for radio in box.wireless.radios()] == [shown]
 
 
 def test_hostapd_not_enabled_is_down(box: Box, hostapd: FakeHostapd) -> None:
-    """A network in its radar wait is wanted and not up, and so is its radio; SSID and BSSID stay."""
+    """A network that hostapd failed to start is wanted and not up, and so is its radio; SSID and BSSID stay."""
     box.wireless.networks()
-    hostapd.status = STATUS.replace("ENABLED", "DFS")
+    hostapd.status = STATUS.replace("ENABLED", "DISABLED")
     assert box.up() == {"wlan0": False, "wlan0-guest": False}
-    assert [(radio.up, radio.channel, radio.band) for radio in box.wireless.radios()] == [(False, None, "2g")]
+    assert [(radio.up, radio.channel, radio.band, radio.wanted) for radio in box.wireless.radios()] == [(False, None, "2g", True)]
     assert box.wireless.networks()[0].ssid == "private"
+
+
+def test_radio_listening_for_radar_is_not_wanted_on_air(box: Box, hostapd: FakeHostapd) -> None:
+    """While seconds of the check are left it must be silent; when it found no channel, its silence is a problem."""
+    waiting = STATUS.replace("ENABLED", "DFS")
+    for status, wanted in ((waiting.replace("=N/A", "=599"), False), (waiting, True)):
+        hostapd.status = status
+        assert box.up() == {"wlan0": False, "wlan0-guest": False}
+        assert [(radio.up, radio.wanted) for radio in box.wireless.radios()] == [(False, wanted)]
+
+
+def test_hostapd_is_asked_once_for_networks_and_radios(box: Box, hostapd: FakeHostapd) -> None:
+    """What one sample reads comes from one answer; the next sample asks again."""
+    for _ in range(3):
+        box.wireless.networks()
+        box.wireless.radios()
+        box.now += 1
+    assert hostapd.asked == ["STATUS"] * 3
+
+
+def test_hung_hostapd_leaves_it_to_iw(box: Box, hostapd: FakeHostapd) -> None:
+    """A hostapd without an answer makes nothing unknown: what iw sees on air is on air."""
+    hostapd.is_mute = True
+    assert box.up() == {"wlan0": True, "wlan0-guest": True}
+    assert [radio.up for radio in box.wireless.radios()] == [True]
 
 
 @pytest.mark.usefixtures("hostapd")
@@ -149,13 +177,66 @@ def test_killed_hostapd_is_down(box: Box) -> None:
 
 
 def test_dead_radio_beside_a_living_sibling(box: Box) -> None:
-    """A radio that never came up is reported as down, its sibling as up."""
+    """A radio of which hostapd says that it failed is reported as down and missed, its sibling as up."""
     box.sys.add_phy(1)
-    assert [(radio.name, radio.up, radio.channel) for radio in box.wireless.radios()] == [("phy0", True, 6), ("phy1", False, None)]
+    failed = STATUS[: STATUS.index("bss[0]")].replace("ENABLED", "DISABLED").replace("phy0", "phy1")
+    with FakeHostapd(box.sockets / "wlan1", failed, {}):
+        radios = box.wireless.radios()
+    assert [(radio.name, radio.up, radio.channel, radio.wanted) for radio in radios] == [("phy0", True, 6, True), ("phy1", False, None, True)]
+
+
+def test_radio_nobody_set_up_is_not_wanted(box: Box) -> None:
+    """A second card without a network of ours and without hostapd is there, down, and no problem."""
+    box.sys.add_phy(1)
+    box.sys.add_wlan("wlan1", 1, "down")
+    box.iw.says("dev", DEV + "phy#1\n\tInterface wlan1\n\t\ttype managed\n")
+    assert [(radio.name, radio.up, radio.wanted) for radio in box.wireless.radios()] == [("phy0", True, True), ("phy1", False, False)]
+
+
+def test_radio_of_a_dead_hostapd_is_wanted(box: Box) -> None:
+    """Its socket without anybody behind it says that somebody led this radio."""
+    box.sys.add_phy(1)
+    box.sys.add_wlan("wlan1", 1, "down")
+    FakeHostapd(box.sockets / "wlan1", STATUS, {}).stop(leave_file=True)
+    assert [(radio.name, radio.wanted) for radio in box.wireless.radios()] == [("phy0", True), ("phy1", True)]
+
+
+def test_radio_back_under_another_name_takes_its_networks_along(tmp_path: Path) -> None:
+    """A USB radio pulled and put in again has another name and the same address: no radio is missed, its networks are until they are on air."""
+    box = Box(tmp_path)
+    box.put_on_air("02:00:00:00:00:aa")
+    box.wireless.radios()
+    box.sys.remove_phy("phy0")
+    for ifname in ("wlan0", "wlan0-guest"):
+        box.sys.remove_wlan(ifname)
+    box.iw.says("dev", "")
+    assert box.up() == {"wlan0": False, "wlan0-guest": False}
+    box.sys.add_phy(4, address="02:00:00:00:00:aa")
+    assert box.up() == {"wlan0": False, "wlan0-guest": False}
+    assert [(radio.name, radio.up, radio.wanted) for radio in box.wireless.radios()] == [("phy4", False, True)]
+    box.sys.add_wlan("wlan7", 4)
+    box.iw.says("wlan7.survey", "")
+    box.iw.says("dev", DEV[: DEV.index("\tInterface")].replace("#0", "#4") + DEV[DEV.index("\tInterface wlan0\n") :].replace("wlan0", "wlan7"))
+    assert box.up() == {"wlan7": True}
+    assert [(radio.name, radio.up) for radio in box.wireless.radios()] == [("phy4", True)]
+
+
+@pytest.mark.parametrize("address", ["00:00:00:00:00:00", "02:00:00:00:00:bb", "nonsense"])
+def test_another_radio_takes_no_networks_over(tmp_path: Path, address: str) -> None:
+    """A new radio with an address of its own, or none, is not the one that is missed."""
+    box = Box(tmp_path)
+    box.put_on_air("00:00:00:00:00:00" if address.startswith("00") else "02:00:00:00:00:aa")
+    box.wireless.radios()
+    box.sys.remove_phy("phy0")
+    for ifname in ("wlan0", "wlan0-guest"):
+        box.sys.remove_wlan(ifname)
+    box.iw.says("dev", "")
+    box.sys.add_phy(4, address=address)
+    assert [(radio.name, radio.up, radio.wanted) for radio in box.wireless.radios()] == [("phy4", False, False), ("phy0", False, True)]
 
 
 def test_radio_that_vanished_is_down(box: Box) -> None:
-    """A driver that crashed takes its radio out of /sys; it carried networks, so it is missed."""
+    """A driver that crashed takes its radio out of /sys; it carried networks, so it is missed, for an hour."""
     box.sys.add_phy(1)
     box.wireless.radios()
     box.sys.remove_phy("phy0")
@@ -164,6 +245,11 @@ def test_radio_that_vanished_is_down(box: Box) -> None:
     box.iw.says("dev", "phy#1\n")
     assert [(radio.name, radio.up, radio.band) for radio in box.wireless.radios()] == [("phy1", False, None), ("phy0", False, "2g")]
     assert box.up() == {"wlan0": False, "wlan0-guest": False}
+    box.now += FORGET_S - 2
+    assert [(radio.name, radio.wanted) for radio in box.wireless.radios()] == [("phy1", False), ("phy0", True)]
+    box.now += 1
+    assert [radio.name for radio in box.wireless.radios()] == ["phy1"]
+    assert (box.wireless.networks(), box.wireless.names()) == ([], frozenset())
 
 
 def test_radio_that_came_back_by_another_name_is_one(box: Box) -> None:
@@ -219,7 +305,7 @@ def test_without_iw_hostapd_must_do(tmp_path: Path) -> None:
     box.wireless = Wireless(Iw(Program("iw", str(box.iw.directory))), Hostapd(str(box.sockets)), lambda: box.now, str(box.sys.root))
     with FakeHostapd(box.sockets / "wlan0", STATUS, stations):
         assert box.up() == {"wlan0": True, "wlan0-guest": True}
-        assert [tuple(radio) for radio in box.wireless.radios()] == [("phy0", "phy0", "2g", 6, None, None, None, None, None, None, True)]
+        assert [tuple(radio) for radio in box.wireless.radios()] == [("phy0", "phy0", "2g", 6, None, None, None, None, None, None, True, True)]
         assert [station.signal_dbm for station in box.wireless.stations("wlan0")] == [-30]
 
 

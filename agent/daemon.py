@@ -1,0 +1,379 @@
+"""The loop: due jobs, one inbox, one thread. The only file that knows all the parts.
+
+Sampling never waits for the broker: everything that could block is a file descriptor in one poll, a
+due time, or a short-lived thread of the broker's. Starts no process, opens no listening socket.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import signal
+import sys
+from collections.abc import Mapping
+from types import FrameType, ModuleType
+from typing import NoReturn
+
+from agent import __version__, identity
+from agent import settings as settings_door
+from agent.alerts import Alerts
+from agent.broker import Broker, Status
+from agent.collectors import COLLECTORS
+from agent.errors import Rejected, Unavailable
+from agent.events import Watch
+from agent.outbox import Outbox
+from agent.post import Post
+from agent.records import Knobs, Path
+from agent.report import Moment, Part, Reporter, moment_of, own_figures
+from agent.router import backends
+from agent.router.contract import Probe, Router
+from agent.run_dir import StateFile, hold
+from agent.sensing import Overrun, Sensing, attempt
+from agent.settings import Settings
+from agent.watchdog import Watchdog
+from agent.wire import messages, topics
+
+LOG = logging.getLogger("agent.daemon")
+
+COLLECTOR_BUDGET_S = 3.0
+COLLECTOR_BUDGET_RATIO = 0.5
+STANDSTILL_S = 180.0
+THIN_EVERY_S = 60.0
+LONGEST_WAIT_S = 60.0
+STOP_WITHIN_S = 3.0
+SECOND = 1.0
+DAY_S = 86400
+
+
+class Daemon:
+    """One run of the agent, from start to stop."""
+
+    def __init__(self, settings: Settings, router: Router, collectors: Mapping[str, ModuleType] = COLLECTORS) -> None:
+        self.settings = settings
+        self.router = router
+        self.clock = router.clock
+        self.boot = router.boot()
+        self.outbox = Outbox(os.path.join(settings.paths.run_dir, "outbox"), self.boot, settings.outbox.max_bytes)
+        presence = messages.OwnPresence(self.boot, __version__, lambda: moment_of(self.clock).wall)
+        self.broker = Broker(settings.broker, topics.root(settings.city, settings.id), settings.id, presence, (topics.ACK,), self._is_clock_good)
+        self.post = Post(self.broker, self.outbox, self.clock, settings.report.interval_s, settings.report.encoding)
+        self.sensing = Sensing(collectors, min(COLLECTOR_BUDGET_S, settings.report.sample_s * COLLECTOR_BUDGET_RATIO))
+        self._state = StateFile(settings.paths.run_dir)
+        self.reporter = Reporter(collectors, Knobs(settings.router.contract_mbps, settings.report.peaks, settings.probe.interval_s), self.clock.monotonic())
+        self.alerts = Alerts()
+        self._inherited = set(Alerts.codes())
+        self._watch = Watch()
+        self._path: Path | None = None
+        self._probe: Probe | None = None
+        self._probed_way: tuple[object, ...] | None = None
+        # Read once: a new certificate comes with a restart or SIGHUP.
+        self._certificate_ends = attempt("certificate", {}, identity.certificate_ends, settings.broker.cert_file) if settings.broker.cert_file else None
+        self._radios_told: list[tuple[str, str | None]] = []
+        self._report = b"{}"
+        self._lag = 0.0
+        self._has_sample = False
+        self._watchdog = Watchdog(STANDSTILL_S)
+        self._is_stopping = False
+        self._is_reloading = False
+        now = self.clock.monotonic()
+        self._due = {"sample": now, "probe": now, "report": now + settings.report.sample_s, "thin": now + THIN_EVERY_S}
+        if not settings.probe.interval_s:
+            del self._due["probe"]
+        self._jobs = {"sample": self._sample, "peak": self._peak, "probe": self._start_probe, "report": self._send_report, "thin": self._thin}
+
+    def run(self) -> bool:
+        """Turn until a signal ends it; say whether it ended in order to read its settings again."""
+        read, write = os.pipe()
+        os.set_blocking(read, False)
+        os.set_blocking(write, False)
+        signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+        signal.signal(signal.SIGTERM, self._stop)
+        signal.signal(signal.SIGINT, self._stop)
+        signal.signal(signal.SIGHUP, self._reload)
+        broker = self.settings.broker
+        LOG.info("started: version=%s ap=%s backend=%s broker=%s:%d", __version__, self.settings.id, self.settings.router.backend, broker.host, broker.port)
+        self._greet()
+        self._watchdog.start()
+        while not self._is_stopping:
+            self.turn(read)
+        self.broker.stop(0.0 if self._is_reloading else STOP_WITHIN_S)
+        self.post.take_events()
+        self._save_state()
+        return self._is_reloading
+
+    def turn(self, wakeup: int | None = None) -> None:
+        """Wait until something is due or readable, and do it."""
+        self._wait(wakeup)
+        self._watchdog.pet()
+        self.broker.advance()
+        if self.post.take_events():
+            self._save_state()
+        # One moment for all: of a sample and a report that are due together the report must not come first.
+        now = self.clock.monotonic()
+        for name, job in self._jobs.items():
+            if name in self._due and self._due[name] <= now:
+                job()
+        self._advance_probe()
+        self.post.hand_over()
+
+    def _wait(self, wakeup: int | None) -> None:
+        poller = select.poll()
+        fds = self.broker.fds() | (self._probe.fds() if self._probe is not None else {})
+        for fd, mask in fds.items():
+            poller.register(fd, mask)
+        if wakeup is not None:
+            poller.register(wakeup, select.POLLIN)
+        seconds = min(self._until_due(), self.broker.due(), LONGEST_WAIT_S)
+        # Rounded up: a poll that ends a moment too early would turn the loop twice.
+        for fd, _ in poller.poll(int(max(0.0, seconds) * 1000 + 0.999)):
+            if fd == wakeup:
+                os.read(fd, 512)
+
+    def _until_due(self) -> float:
+        """Seconds of the world until the next job, probe step or message to send."""
+        now = self.clock.monotonic()
+        moments = list(self._due.values())
+        if self._probe is not None:
+            moments.append(self._probe.deadline())
+        wait = self.post.wait()
+        if wait is not None:
+            moments.append(now + wait)
+        return self.clock.real_seconds(max(0.0, min(moments) - now))
+
+    def _again(self, name: str, interval_s: float) -> None:
+        """Set a job's next time on its own grid; times missed while the box slept are left out, not made up for."""
+        now = self.clock.monotonic()
+        due = self._due[name] + interval_s
+        self._due[name] = due if due > now else now + interval_s
+
+    # The jobs.
+
+    def _sample(self) -> None:
+        now = self.clock.monotonic()
+        self._lag = max(self._lag, now - self._due["sample"])
+        self._again("sample", self.settings.report.sample_s)
+        sample = self.sensing.sample(self.router)
+        self.reporter.add(sample)
+        self._has_sample = True
+        if not self.broker.is_connected and self._state.is_due():
+            self._save_state()
+        path = sample.readings.get("uplink")
+        self._path = path if isinstance(path, Path) else None
+        if self._path is not None and _way(self._path) != self._probed_way:
+            self._end_probe()  # it would tell of a way that is no longer ours
+            if "probe" in self._due:
+                self._due["probe"] = now
+        if "traffic" in sample.readings and getattr(self.reporter.spans.get("traffic"), "is_peaking", False):
+            self._due.setdefault("peak", now + SECOND)
+        else:
+            self._due.pop("peak", None)
+
+    def _peak(self) -> None:
+        self._again("peak", SECOND)
+        errors: dict[str, str] = {}
+        try:
+            interfaces = attempt("traffic", errors, self.sensing.guard, lambda router: router.interfaces(), self.router)
+        except Overrun:
+            self._due.pop("peak", None)  # the next sample says what is wrong, and whether to go on
+            return
+        if interfaces is not None:
+            attempt("traffic", errors, self.reporter.spans["traffic"].peak, self.clock.monotonic(), interfaces)  # type: ignore[attr-defined]  # only traffic's span has it
+
+    def _send_report(self) -> None:
+        self._again("report", self.settings.report.interval_s)
+        # After a stall the two grids may lie so that a whole span had none.
+        if not self._has_sample:
+            self._sample()
+        self._has_sample = False
+        moment = moment_of(self.clock)
+        for event in self._watch.clock(moment.clock, self.clock.wall(), moment.uptime_s):
+            self._put_event(event.kind, event.data)
+        broker = self.broker.status()
+        report = self.reporter.build(self.settings.id, self.boot, self.outbox.next_seq(), moment, self._agent_part(broker))
+        for change in self.alerts.step(moment.uptime_s, report, self._facts(broker, moment)):
+            LOG.warning("alert %s: code=%s", "raised" if change.raised else "cleared", change.code)
+            alert = messages.encode(messages.alert(change.code, change.since, change.data)) if change.raised else b""
+            self.post.announce(topics.alert(change.code), alert)
+        # A former run may have left alerts retained; each is cleared once it is judged not to be one.
+        for code in self.alerts.calm & self._inherited:
+            self.post.announce(topics.alert(code), b"")
+        self._inherited -= self.alerts.calm | self.alerts.open.keys()
+        report["alerts"] = sorted(self.alerts.open)
+        self._report = self.reporter.encode(report)
+        self.outbox.put("report", report, self._report)
+        self._lag = 0.0
+        self._tell_changes(report, moment.uptime_s)
+        if self._state.is_due():
+            self._save_state()
+
+    def _thin(self) -> None:
+        self._again("thin", THIN_EVERY_S)
+        self.outbox.thin(self.clock.uptime())
+
+    def _start_probe(self) -> None:
+        self._again("probe", self.settings.probe.interval_s)
+        if self._probe is not None or self._path is None:
+            return
+        self._probed_way = _way(self._path)
+        if self._path.device is None or not self._path.address:
+            return
+        probe = self.settings.probe
+        try:
+            self._probe = self.router.probe(self._path, probe.dns_name, probe.internet, self.clock.monotonic())
+        except Unavailable as error:
+            LOG.debug("uplink probe not started: %s", error)
+
+    def _advance_probe(self) -> None:
+        reach = self._probe.advance(self.clock.monotonic()) if self._probe is not None else None
+        if reach is not None:
+            self.reporter.reach(self.clock.monotonic(), reach)
+            self._end_probe()
+
+    def _end_probe(self) -> None:
+        if self._probe is not None:
+            self._probe.close()
+            self._probe = None
+
+    # What is told besides the samples.
+
+    def _agent_part(self, broker: Status) -> Part:
+        outbox = self.outbox.figures()
+        part = own_figures() | {
+            "loop_lag_ms": round(self._lag * 1000),
+            "outbox": outbox.count,
+            "outbox_bytes": outbox.bytes,
+            "oldest_seq": outbox.oldest_seq,
+            "dropped": outbox.dropped,
+            "thinned": outbox.thinned,
+            "reconnects": broker.reconnects,
+            "flash_writes": self.outbox.flash_writes + self._state.flash_writes,
+            "ignored": self.post.ignored + self.outbox.ignored_acks + broker.ignored,
+        }
+        latency = self.post.latency_p95_ms()
+        return part if latency is None else part | {"ack_p95_ms": latency}
+
+    def _facts(self, broker: Status, moment: Moment) -> dict[str, float]:
+        """What alerts need beyond the report: how long the certificate is still valid, and when another took our name."""
+        facts: dict[str, float] = {}
+        if self._certificate_ends is not None and moment.clock == "ntp" and moment.wall is not None:
+            facts["certificate_days"] = (self._certificate_ends - moment.wall) / DAY_S
+        if broker.identity_taken_s is not None:
+            facts["identity_taken_at"] = moment.uptime_s - broker.identity_taken_s
+        return facts
+
+    def _tell_changes(self, report: Part, uptime_s: float) -> None:
+        uplink, radios = report.get("uplink"), report.get("radios")
+        events = []
+        if isinstance(uplink, dict) and "state" in uplink:
+            events += self._watch.uplink(uplink["state"], uptime_s)
+        if isinstance(radios, list):
+            events += self._watch.radios([(radio["radio"], radio["up"]) for radio in radios])
+            # A radio that is down may not know its band: what was known stays.
+            known = dict(self._radios_told) | {radio["radio"]: radio["band"] for radio in radios if "band" in radio}
+            named = [(radio["radio"], known.get(radio["radio"])) for radio in radios]
+            if named != self._radios_told:
+                self._announce_info(named)
+        for event in events:
+            self._put_event(event.kind, event.data)
+
+    def _put_event(self, kind: str, data: Part) -> None:
+        moment = moment_of(self.clock)
+        at = None if moment.wall is None else int(moment.wall)
+        LOG.info("event: kind=%s data=%s", kind, data)
+        ap, seq = self.settings.id, self.outbox.next_seq()
+        self.outbox.put("event", messages.event(ap, self.boot, seq, at, moment.uptime_s, kind, data, clock=moment.clock))
+
+    def _greet(self) -> None:
+        """Tell that the agent started: a boot when it is this boot's first start, else a restart of the agent."""
+        if self.outbox.next_seq() == 1:
+            self._put_event("boot", {"agent": __version__})
+        else:
+            self._put_event("agent", {"state": "restart", "agent": __version__})
+        radios = attempt("radios", {}, self.router.radios) or []
+        self._announce_info([(radio.name, radio.band) for radio in radios])
+
+    def _announce_info(self, radios: list[tuple[str, str | None]]) -> None:
+        """Publish who this is and what it can do, when that is new: radios may come up long after the agent."""
+        board, settings = attempt("board", {}, self.router.board), self.settings
+        info = messages.info(
+            ap=settings.id,
+            model=board.model if board else None,
+            board=board.board if board else None,
+            os=board.os if board else None,
+            kernel=board.kernel if board else None,
+            agent=__version__,
+            python=".".join(map(str, sys.version_info[:3])),
+            backend=settings.router.backend,
+            collectors=list(self.reporter.spans),
+            radios=radios,
+            uplink=self._path.device if self._path and self._path.device else settings.router.uplink,
+            certificate_expires_at=self._certificate_ends,
+        )
+        self._radios_told = radios
+        self.post.announce(topics.INFO, messages.encode(info))
+
+    def _is_clock_good(self) -> bool:
+        return self.clock.state() == "ntp"
+
+    # Signals, state, and the end.
+
+    def _stop(self, _number: int, _frame: FrameType | None) -> None:
+        # Whatever came before: who wants it ended must not find it reading its settings again.
+        self._is_stopping, self._is_reloading = True, False
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    def _reload(self, _number: int, _frame: FrameType | None) -> None:
+        self._is_stopping = self._is_reloading = True
+
+    def _save_state(self) -> None:
+        """Write what `rwagent status` shows."""
+        broker, moment = self.broker.status(), moment_of(self.clock)
+        state = {
+            "v": 1,
+            "pid": os.getpid(),
+            "at": moment.wall,
+            "uptime_s": moment.uptime_s,
+            "broker": broker._asdict() | {"host": self.settings.broker.host, "port": self.settings.broker.port},
+            "outbox": self.outbox.figures()._asdict(),
+            "alerts": sorted(self.alerts.open),
+        }
+        # The report is text already: put in as the last member.
+        self._state.write(messages.encode(state)[:-1] + b',"report":' + self._report + b"}")
+
+
+def _way(path: Path) -> tuple[object, ...]:
+    return path.device, path.up, path.address, path.gateway
+
+
+def main(arguments: list[str]) -> int:
+    """Run the daemon on the settings handed over by `rwagent run`; see `agent.__main__`."""
+    handed = dict(zip(arguments[::2], arguments[1::2], strict=True))
+    file, fd = handed["--config"], int(handed["--settings-fd"])
+    settings = settings_door.restore(settings_door.read_fd(fd))
+    os.set_inheritable(fd, False)  # kept for SIGHUP, no business of the programs we start
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    try:
+        hold(settings.paths.run_dir)
+        daemon = Daemon(settings, backends.open_router(settings))
+    except (Rejected, Unavailable) as error:
+        LOG.error("not started: %s", error)
+        return 1
+    if not daemon.run():
+        LOG.info("stopped: ap=%s", settings.id)
+        return 0
+    LOG.info("reading the settings again: file=%s", file)
+    return _again(file, fd)
+
+
+def _again(file: str, fd: int) -> NoReturn:
+    """Become `rwagent run` anew."""
+    os.set_inheritable(fd, True)
+    # Another SIGHUP until the next image listens for it must not end it.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    # The fd holds the settings as they are: what a faulty new file falls back to.
+    os.execv(sys.executable, [*settings_door.interpreter(), "-m", "agent", "run", "--config", file, "--last-good-fd", str(fd)])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

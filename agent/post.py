@@ -1,0 +1,145 @@
+"""Between the outbox and the broker: what is handed over, what came back, what has to be said again.
+
+Retained news (info, alerts) keep only the newest of each topic. Promises to hand over no more than the
+broker has room for, and to forget nothing that was not acknowledged.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from typing import Literal
+
+from agent.broker import Broker, Connected, Lost, Message, Published, Refused
+from agent.outbox import Entry, Outbox
+from agent.router.contract import Clock
+from agent.wire import messages
+
+LOG = logging.getLogger(__name__)
+
+MESSAGE_EXPIRY_S = 7 * 86400
+LATENCIES = 64
+REASONS_TOLD = 32
+
+
+class Post:
+    """The messages under way over one broker, for the daemon's life."""
+
+    def __init__(self, broker: Broker, outbox: Outbox, clock: Clock, interval_s: float, encoding: Literal["json", "deflate"]) -> None:
+        self._broker = broker
+        self._outbox = outbox
+        self._clock = clock
+        self._interval_s = interval_s
+        self._encoding = encoding
+        self._news: dict[str, bytes] = {}
+        self._said: dict[str, bytes] = {}
+        self._refused_news: dict[str, bytes] = {}
+        self._news_under_way: dict[int, tuple[str, bytes]] = {}
+        self._entries_under_way: dict[int, float] = {}
+        self._latencies: deque[float] = deque(maxlen=LATENCIES)
+        self._told: set[str] = set()
+        self.ignored = 0
+
+    def announce(self, topic: str, payload: bytes) -> None:
+        """Publish a retained message as soon as there is a connection; it replaces one of its topic that still waits."""
+        self._news[topic] = payload
+        self._said[topic] = payload
+
+    def take_events(self) -> bool:
+        """Take what the broker's session brought; say whether a connection came or went."""
+        has_changed = False
+        for event in self._broker.drain():
+            if isinstance(event, Published):
+                self._published(event.token)
+            elif isinstance(event, Message):
+                self._message(event)
+            elif isinstance(event, Refused):
+                self._refused(event.token, event.reason)
+            else:
+                has_changed = True
+                if isinstance(event, Lost):
+                    self._lost()
+                elif isinstance(event, Connected) and not event.is_resumed:
+                    # A broker that has forgotten our session may have forgotten what it retained.
+                    self._news = self._said | self._news
+        return has_changed
+
+    def hand_over(self) -> None:
+        """Publish while the broker has room: retained news first, then what the outbox gives."""
+        if not self._broker.is_connected:
+            return
+        while self._news and self._broker.room():
+            topic, payload = next(iter(self._news.items()))
+            token = self._broker.publish(topic, payload, retain=True, content_type=messages.JSON if payload else None)
+            if token is None:
+                return
+            del self._news[topic]
+            self._news_under_way[token] = (topic, payload)
+        while self._broker.room():
+            entry = self._outbox.due(self._clock.uptime())
+            if entry is None or not self._publish(entry):
+                return
+
+    def wait(self) -> float | None:
+        """Seconds of the box's clock until the outbox may have something to hand over; None when nothing waits or nothing could go."""
+        if not self._broker.is_connected or not self._broker.room():
+            return None
+        return self._outbox.wait(self._clock.uptime())
+
+    def latency_p95_ms(self) -> int | None:
+        """The 95th percentile of the last times from PUBLISH to PUBACK."""
+        if not self._latencies:
+            return None
+        return round(sorted(self._latencies)[int(len(self._latencies) * 0.95)] * 1000)
+
+    def _publish(self, entry: Entry) -> bool:
+        uptime = self._clock.uptime()
+        wall = self._clock.wall() if self._clock.state() == "ntp" else None
+        payload = self._outbox.render(entry, uptime=uptime, wall=wall, interval_s=self._interval_s)
+        content_type = messages.JSON
+        if entry.kind == "report" and self._encoding == "deflate":
+            payload, content_type = messages.deflate(payload), messages.JSON_DEFLATE
+        token = self._broker.publish(entry.kind, payload, expiry_s=MESSAGE_EXPIRY_S, content_type=content_type)
+        if token is None:
+            return False
+        self._outbox.sent(entry, token, uptime)
+        self._entries_under_way[token] = time.monotonic()
+        return True
+
+    def _published(self, token: int) -> None:
+        self._news_under_way.pop(token, None)
+        began = self._entries_under_way.pop(token, None)
+        if began is not None:
+            self._latencies.append(time.monotonic() - began)
+            self._outbox.published(token)
+
+    def _refused(self, token: int, reason: str) -> None:
+        news = self._news_under_way.pop(token, None)
+        if news is not None:
+            LOG.warning("the broker refused a retained message, it goes again with the next session: topic=%s reason=%s", news[0], reason)
+            self._refused_news[news[0]] = news[1]
+        elif self._entries_under_way.pop(token, None) is not None:
+            self._outbox.refused(token)
+
+    def _lost(self) -> None:
+        # In the order they were sent, so that of two of one topic the newer stands; what still waits is newer than both.
+        self._news = self._refused_news | dict(self._news_under_way.values()) | self._news
+        self._refused_news.clear()
+        self._news_under_way.clear()
+        self._entries_under_way.clear()
+        self._outbox.disconnected()
+
+    def _message(self, message: Message) -> None:
+        try:
+            if message.is_retained:
+                raise messages.Malformed("retained, but an ack is of its moment")
+            ack = messages.parse_ack(message.payload)
+        except messages.Malformed as error:
+            self.ignored += 1
+            # Once for each reason: whoever may write there must not fill the log.
+            if str(error) not in self._told:
+                LOG.warning("message ignored: topic=%s reason=%s", message.topic, error)
+            self._told = {*self._told, str(error)} if len(self._told) < REASONS_TOLD else {str(error)}
+            return
+        self._outbox.ack(ack.boot, ack.through, ack.missing)
