@@ -1,0 +1,167 @@
+"""The command line, `rwagent` and `python -m agent`; and the first of the two process images of `rwagent run`.
+
+Reads settings with everything that takes, then replaces itself by the lean `agent.daemon`. Changes nothing
+on the router.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import NamedTuple
+
+from agent import __version__, settings
+from agent.errors import Rejected, Unavailable
+from agent.settings import Faults, Settings
+
+DONE, FAILED, BAD_INPUT = 0, 1, 2
+PACKAGES = ("paho-mqtt", "psutil", "netifaces", "netifaces-plus", "requests", "tomli")
+
+EPILOG = """examples:
+  rwagent run                                      report to the broker until stopped; SIGHUP reads the settings again
+  rwagent once --config /tmp/agent.toml            print one report as JSON; needs no broker
+  rwagent status                                   say whether the running agent is connected, and if not, why
+  rwagent doctor                                   check everything from the settings to the broker, and say what to do
+  rwagent version                                  print the versions of the agent and its packages
+
+exit codes: 0 done, 1 it failed or something is wrong, 2 bad usage or settings"""
+
+
+class Command(NamedTuple):
+    """One word of the command line."""
+
+    run: Callable[[argparse.Namespace], int]
+    help: str
+    example: str
+    has_json: bool = False
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command and give its exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        return COMMANDS[options.command].run(options)
+    except Faults as error:
+        return _complain(str(error), BAD_INPUT)
+    except (Rejected, Unavailable) as error:
+        return _complain(f"rwagent {options.command}: {error}", FAILED)
+    except KeyboardInterrupt:
+        return FAILED
+    except BrokenPipeError:
+        # The reader of our output left; Python must not find out again while it shuts down.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+
+
+def _parser() -> argparse.ArgumentParser:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(prog="rwagent", description="The agent of one public Wi-Fi access point.", epilog=EPILOG, formatter_class=raw)
+    words = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, command in COMMANDS.items():
+        epilog = f"example:\n  {command.example}"
+        word = words.add_parser(name, help=command.help, description=f"{command.help[0].upper()}{command.help[1:]}.", epilog=epilog, formatter_class=raw)
+        word.add_argument("--config", metavar="FILE", default=settings.DEFAULT_FILE, help=f"the agent's settings (default: {settings.DEFAULT_FILE})")
+        if command.has_json:
+            word.add_argument("--json", action="store_true", help="print JSON, for machines")
+        if name == "run":
+            word.add_argument("--last-good-fd", type=int, help=argparse.SUPPRESS)
+    return parser
+
+
+def _run(options: argparse.Namespace) -> int:
+    # Ignored until the daemon listens for it: a reload sent while it starts must not end it.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    file = os.path.abspath(options.config)
+    text = settings.dump(_settings_or_last_good(file, options.last_good_fd))
+    _leave_directory()
+    handed = ["--settings-fd", str(settings.hand_over(text)), "--config", file]
+    os.execve(sys.executable, [*settings.interpreter(), "-m", "agent.daemon", *handed], settings.environment())
+
+
+def _settings_or_last_good(file: str, last_good_fd: int | None) -> Settings:
+    """Load the file; a running agent whose new file is faulty says so and goes on as before."""
+    if last_good_fd is None:
+        return settings.load(file)
+    last_good = settings.read_fd(last_good_fd)
+    os.close(last_good_fd)
+    try:
+        return settings.load(file)
+    except Faults as error:
+        kept = settings.restore(last_good)
+        _complain(f"{error}\n{file}: not taken, going on with the settings as they were", DONE)
+        return kept
+
+
+def _leave_directory() -> None:
+    """Go to / unless the agent itself was imported from the working directory: -m looks there first, also for packages that are not ours."""
+    ours = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    if ours != os.getcwd():
+        os.chdir("/")
+
+
+def _once(options: argparse.Namespace) -> int:
+    # Each command loads only its own parts, so that `version` and a refusal work on a box where a package is missing.
+    from agent.once import one_report
+
+    _print(json.dumps(one_report(settings.load(options.config)), indent=2, ensure_ascii=False))
+    return DONE
+
+
+def _status(options: argparse.Namespace) -> int:
+    from agent import status
+
+    seen = status.read(settings.load(options.config).paths.run_dir)
+    _print(status.to_json(seen) if options.json else status.render(seen))
+    return DONE if status.is_connected(seen) else FAILED
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from agent import doctor
+
+    findings = doctor.examine(options.config)
+    _print(doctor.to_json(findings) if options.json else doctor.render(findings))
+    return FAILED if doctor.is_ill(findings) else DONE
+
+
+def _version(_options: argparse.Namespace) -> int:
+    packages = [f"{name} {version}" for name in PACKAGES if (version := _installed(name))]
+    python = ".".join(map(str, sys.version_info[:3]))
+    _print(", ".join([f"rwagent {__version__}", f"Python {python}", *packages]))
+    return DONE
+
+
+def _installed(package: str) -> str | None:
+    # Imported here: it costs a third of the CPU that `rwagent run` takes to start.
+    import importlib.metadata
+
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def _complain(text: str, code: int) -> int:
+    sys.stderr.write(text + "\n")
+    return code
+
+
+COMMANDS = {
+    "run": Command(_run, "report to the broker until stopped", "rwagent run --config /etc/rwagent/agent.toml"),
+    "once": Command(_once, "print one report as JSON; needs no broker", "rwagent once"),
+    "status": Command(_status, "say whether the running agent is connected, and if not, why", "rwagent status --json", has_json=True),
+    "doctor": Command(_doctor, "check everything from the settings to the broker, and say what to do", "rwagent doctor", has_json=True),
+    "version": Command(_version, "print the versions of the agent and its packages", "rwagent version"),
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

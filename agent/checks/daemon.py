@@ -1,0 +1,22 @@
+"""The daemon: it runs, and it writes as often as it should."""
+
+from __future__ import annotations
+
+from agent.finding import Case, Finding
+from agent.status import duration
+
+NAME = "daemon"
+LATE_FACTOR = 3
+LATE_S = 60.0
+START = "start it: /etc/init.d/rwagent start, or systemctl start rwagent, or rwagent run"
+RESTART = "restart it: /etc/init.d/rwagent restart, or systemctl restart rwagent"
+
+
+def check(case: Case) -> list[Finding]:
+    """Ask what the daemon last wrote."""
+    status, report = case.status, case.settings.report
+    if not status.is_running:
+        return [Finding(NAME, "bad", f"not running: {status.why}", START)]
+    if status.age_s is not None and status.age_s > LATE_FACTOR * report.interval_s + LATE_S:
+        return [Finding(NAME, "bad", f"it runs, but wrote nothing for {duration(status.age_s)}", RESTART)]
+    return [Finding(NAME, "ok", f"runs as process {status.state.get('pid')}, wrote {duration(status.age_s)} ago")]
