@@ -1,0 +1,57 @@
+"""The real daemon on a router whose clock obeys lines on stdin, with collectors that misbehave: a process for stories.
+
+    python -m tests.stories.driver --settings-fd N --config FILE [--bad NAME:WAY,NAME:WAY] [--first LINE]
+
+Lines: `trust ntp|floor|none`, `step SECONDS`, `wall UNIX_SECONDS`. Nothing of the daemon is replaced.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+
+from agent import settings as settings_door
+from agent.collectors import COLLECTORS
+from agent.daemon import Daemon
+from agent.router import backends
+from agent.router.simulated import SimulatedClock
+from agent.run_dir import hold
+from tests.stories.misbehaving import bad
+
+
+def obey(clock: SimulatedClock, line: str) -> None:
+    """Do to the clock what a line says."""
+    word, value = line.split()
+    if word == "trust":
+        clock.trust = value  # type: ignore[assignment]  # the story says only what a clock may say
+    elif word == "step":
+        clock.step(float(value))
+    elif word == "wall":
+        clock.step(float(value) - clock.wall())
+
+
+def main(arguments: list[str]) -> int:
+    """Run the daemon until SIGTERM."""
+    words = dict(zip(arguments[::2], arguments[1::2], strict=True))
+    settings = settings_door.restore(settings_door.read_fd(int(words["--settings-fd"])))
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s.%(msecs)03d %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    lock = hold(settings.paths.run_dir)
+    router = backends.open_router(settings)
+    ways = (pair.split(":") for pair in words.get("--bad", "").split(",") if pair)
+    collectors = COLLECTORS | {name: bad(name, way) for name, way in ways}
+    for line in words.get("--first", "").split(";"):
+        if line:
+            obey(router.clock, line)  # type: ignore[arg-type]  # only simulated routers are driven
+
+    def listen() -> None:
+        for line in sys.stdin:
+            obey(router.clock, line)  # type: ignore[arg-type]  # as above
+
+    threading.Thread(target=listen, daemon=True).start()
+    Daemon(settings, router, collectors).run()
+    return 0 if lock else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
