@@ -306,7 +306,9 @@ class Link:
         what = "closed the connection" if fault is None else f"connection failed ({(fault.strerror or str(fault)).lower()})"
         if self.is_accepted:
             return f"mqtt: {self._plan.where}: {what}"
-        return f"mqtt: {self._plan.where}: {what} before it answered CONNECT" + ("" if self._plan.is_tls else "; is it a TLS port?")
+        # The alert that would say so is often lost with the connection (TLS 1.3 asks for our certificate after the handshake).
+        question = "is our certificate there, valid, and signed by the city's CA?" if self._plan.is_tls else "is it a TLS port?"
+        return f"mqtt: {self._plan.where}: {what} before it answered CONNECT; {question}"
 
     # Presence and proof of life.
 

@@ -91,7 +91,7 @@ def test_a_radar_check_is_no_dead_radio() -> None:
 
 
 def test_a_radio_not_wanted_on_air_is_no_problem() -> None:
-    """A radio that is switched off, or checks a weather channel for 10 minutes, raises nothing, nor do its networks; when it is wanted again, both are missed."""
+    """A radio that is switched off, or checks a weather channel for 10 minutes, raises nothing, nor do its networks; wanted again, both are missed."""
     alerts = Alerts()
     networks = [{"ifname": "a", "radio": "radio1", "up": False}]
     assert keep(alerts, {"radios": [{"radio": "radio1", "up": False, "wanted": False}], "bss": networks}, 0, 600) == []

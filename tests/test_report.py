@@ -7,7 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from agent.records import Knobs
+from agent.collectors import radios
+from agent.records import Knobs, Radio
 from agent.report import Moment, Part, Reporter, moment_of, own_figures
 from agent.sensing import Sample
 from tests.fakes.router import FakeClock
@@ -91,6 +92,14 @@ def test_a_reading_that_is_nonsense_costs_its_own_part() -> None:
     under_test.add(sample(bad="banana"))
     collectors = under_test.build("a", "b", 1, MOMENT, {})["agent"]["collectors"]
     assert "TypeError" in collectors["bad"]["error"]
+
+
+def test_a_radio_that_is_down_says_whether_it_is_missed() -> None:
+    """`wanted` is a truth, and passes as one."""
+    off = Radio("radio0", "phy0", "5g", None, None, None, None, None, None, None, up=False, wanted=False)
+    under_test = Reporter({"radios": radios}, KNOBS, 1000.0)
+    under_test.add(sample(radios=[off]))
+    assert under_test.build("a", "b", 1, MOMENT, {})["radios"] == [{"radio": "radio0", "phy": "phy0", "band": "5g", "up": False, "wanted": False}]
 
 
 def test_the_slowest_time_and_the_last_error_of_the_span_are_said_once() -> None:

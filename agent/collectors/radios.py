@@ -1,7 +1,8 @@
 """The radios: channel, power, noise, and how busy the air is. Reads the survey's counters, one radio after the other.
 
 `airtime_busy_ratio` and `airtime_tx_ratio` are shares of the time the radio listened within the span; `channel`,
-`width_mhz`, `tx_power_dbm`, `noise_dbm` and `up` are the last sample's. A dead radio stands in the list with `up` false; only then has its row `wanted`: whether it is missed.
+`width_mhz`, `tx_power_dbm`, `noise_dbm` and `up` are the last sample's. A dead radio stands in the list
+with `up` false; only then has its row `wanted`: whether it is missed.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ SURVEY_S = 20.0
 VIEW_S = 60.0
 VIEW_WITHOUT_HOSTAPD_S = 10.0
 SHARED_S = 0.5  # hostapd's answers serve all who ask within one sample
-FORGET_S = 3600.0
+FORGET_S = 7 * 86400.0
 MOST_NETWORKS = 64
 _NO_ADDRESS = "00:00:00:00:00:00"
 _NOT_RUNNING = ("down", "lowerlayerdown", "notpresent")
@@ -76,7 +76,7 @@ class Wireless:
         return frozenset(self._seen)
 
     def radios(self) -> list[Radio]:
-        """Give every radio; one that carried a network and is gone is given as down, for an hour or until it comes back under another name."""
+        """Give every radio; one that carried a network and is gone is given as down, for a week or until it comes back under another name."""
         view = self._look()
         self._surveys = {name: survey for name, survey in self._surveys.items() if name in view.phys.values()}
         present = [self._radio(index, name, view) for index, name in sorted(view.phys.items())]

@@ -236,7 +236,7 @@ def test_another_radio_takes_no_networks_over(tmp_path: Path, address: str) -> N
 
 
 def test_radio_that_vanished_is_down(box: Box) -> None:
-    """A driver that crashed takes its radio out of /sys; it carried networks, so it is missed, for an hour."""
+    """A driver that crashed takes its radio out of /sys; it carried networks, so it is missed, for a week."""
     box.sys.add_phy(1)
     box.wireless.radios()
     box.sys.remove_phy("phy0")
@@ -307,6 +307,13 @@ def test_without_iw_hostapd_must_do(tmp_path: Path) -> None:
         assert box.up() == {"wlan0": True, "wlan0-guest": True}
         assert [tuple(radio) for radio in box.wireless.radios()] == [("phy0", "phy0", "2g", 6, None, None, None, None, None, None, True, True)]
         assert [station.signal_dbm for station in box.wireless.stations("wlan0")] == [-30]
+
+
+def test_iw_that_cannot_be_started_is_as_none(box: Box, hostapd: FakeHostapd) -> None:
+    """A torn or foreign iw: hostapd must do."""
+    (box.iw.directory / "iw").write_bytes(b"\x7fELF torn")
+    assert box.up() == {"wlan0": True, "wlan0-guest": True}
+    assert [station.mac for station in box.wireless.stations("wlan0")] == list(hostapd.stations)
 
 
 def test_neither_iw_nor_hostapd_is_unavailable(box: Box) -> None:

@@ -148,9 +148,19 @@ def test_each_payload_state_and_kind_has_a_golden_example() -> None:
 
 
 def test_the_full_report_is_full() -> None:
-    """The golden full report has every member of the schema but those of merged reports."""
+    """The golden full report has every member of the schema but those of merged reports and of dead radios."""
     there = set(paths(load(ROOT / "tests/golden/report_full.json")))
-    assert {path for path, _ in members(schemas.REPORT)} - there == {"from_seq", "max"}
+    assert {path for path, _ in members(schemas.REPORT)} - there == {"from_seq", "max", "radios.*.wanted"}
+
+
+def test_a_radio_that_is_down_says_whether_it_is_missed() -> None:
+    """Its row is as valid as a living one's, with `wanted` and without."""
+    report = load(ROOT / "tests/golden/report_full.json")
+    for extra in ({}, {"wanted": True}, {"wanted": False}):
+        report["radios"] = [{"radio": "radio0", "phy": "phy0", "up": False, **extra}]
+        assert faults("report", report) == []
+    report["radios"][0]["wanted"] = 0
+    assert not is_accepted("report", report)
 
 
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
