@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from types import FrameType, ModuleType
 from typing import NoReturn
 
-from agent import __version__, identity
+from agent import __version__
 from agent import settings as settings_door
 from agent.alerts import Alerts
 from agent.broker import Broker, Status
@@ -67,8 +67,6 @@ class Daemon:
         self._path: Path | None = None
         self._probe: Probe | None = None
         self._probed_way: tuple[object, ...] | None = None
-        # Read once: a new certificate comes with a restart or SIGHUP.
-        self._certificate_ends = attempt("certificate", {}, identity.certificate_ends, settings.broker.cert_file) if settings.broker.cert_file else None
         self._radios_told: list[tuple[str, str | None]] = []
         self._report = b"{}"
         self._lag = 0.0
@@ -256,8 +254,8 @@ class Daemon:
     def _facts(self, broker: Status, moment: Moment) -> dict[str, float]:
         """What alerts need beyond the report: how long the certificate is still valid, and when another took our name."""
         facts: dict[str, float] = {}
-        if self._certificate_ends is not None and moment.clock == "ntp" and moment.wall is not None:
-            facts["certificate_days"] = (self._certificate_ends - moment.wall) / DAY_S
+        if self.settings.broker.certificate_ends is not None and moment.clock == "ntp" and moment.wall is not None:
+            facts["certificate_days"] = (self.settings.broker.certificate_ends - moment.wall) / DAY_S
         if broker.identity_taken_s is not None:
             facts["identity_taken_at"] = moment.uptime_s - broker.identity_taken_s
         return facts
@@ -308,7 +306,7 @@ class Daemon:
             collectors=list(self.reporter.spans),
             radios=radios,
             uplink=self._path.device if self._path and self._path.device else settings.router.uplink,
-            certificate_expires_at=self._certificate_ends,
+            certificate_expires_at=settings.broker.certificate_ends,
         )
         self._radios_told = radios
         self.post.announce(topics.INFO, messages.encode(info))

@@ -18,7 +18,10 @@ DEFAULT_FILE = "/etc/rwagent/agent.toml"
 
 
 class BrokerSettings(NamedTuple):
-    """Where the broker is and how to prove who we are; "" for a file or name that is not used."""
+    """Where the broker is and how to prove who we are; "" for a file or name that is not used.
+
+    `certificate_ends` is no key of the file: Unix seconds, read from the certificate, so that the daemon need not know how.
+    """
 
     host: str
     port: int
@@ -30,6 +33,7 @@ class BrokerSettings(NamedTuple):
     username: str
     password_file: str
     keepalive_s: int
+    certificate_ends: int | None = None
 
 
 class ReportSettings(NamedTuple):

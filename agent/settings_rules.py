@@ -16,6 +16,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from agent import settings_files
+from agent.identity import certificate_ends
 from agent.settings import (
     BrokerSettings,
     Fault,
@@ -275,6 +276,7 @@ def _complete_report(report: dict[str, Any]) -> list[Fault]:
 def _complete_rest(values: dict[str, dict[str, Any]], identity: str) -> None:
     broker, probe = values["broker"], values["probe"]
     values["agent"]["id"] = identity
+    broker["certificate_ends"] = certificate_ends(broker["cert_file"]) if broker["cert_file"] else None
     broker["username"] = broker["username"] or (identity if broker["password_file"] else "")
     probe["dns_name"] = probe["dns_name"] or broker["host"]
     probe["internet"] = probe["internet"] or ((broker["host"], broker["port"]),)
