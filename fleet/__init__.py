@@ -1,0 +1,1 @@
+"""The city's end: what hears the access points. A router never carries it."""

@@ -1,0 +1,131 @@
+"""The table fits its terminal, puts first what matters, and shows hostile text as text."""
+
+from __future__ import annotations
+
+import io
+import re
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+
+from fleet.status import NOTHING, STATES, Row
+from fleet.table import SHAPES, View, picture, printable, render
+
+WELL = NOTHING._replace(
+    stations=14,
+    down_bps=23_100_000.0,
+    up_bps=1_200_000.0,
+    uplink="ok",
+    uplink_ms=14.9,
+    outbox=0,
+    clock="ntp",
+    cpu_ratio=0.07,
+    memory_free_ratio=0.61,
+    ssids=("Malang RW 05",),
+)
+
+
+def a_row(ap: str = "rw-0501", state: str = "online", age_s: float | None = 2.0, **changes: object) -> Row:
+    return Row(ap, state, age_s, WELL._replace(**changes), (1e6, 9e6, 23.1e6))  # type: ignore[arg-type]
+
+
+def drawn(view: View, width: int = 80, height: int | None = None) -> str:
+    console = Console(width=width, file=io.StringIO(), force_terminal=True, color_system=None, legacy_windows=False)
+    console.print(render(view, width, height))
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def a_view(*rows: Row, **changes: object) -> View:
+    return View("demo", rows, 2.6, 0)._replace(**changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 120, 200])
+def test_no_line_is_wider_than_the_terminal(width: int) -> None:
+    """In every width each access point takes one line, however long its words."""
+    rows = [a_row(f"rw-{number:04d}", problems=("uplink-down", "conntrack-full", "memory-low")) for number in range(13)]
+    lines = drawn(a_view(*rows, footer="Ctrl-C " * 40), width).splitlines()
+    assert max(map(len, lines)) <= width
+    assert sum("rw-0" in line for line in lines) == 13
+
+
+def test_80_columns_hold_what_an_operator_looks_at_first() -> None:
+    """State, clients, down, up, uplink, health and the report's age are all there in 80 columns, whatever is wrong."""
+    text = drawn(a_view(a_row(uplink_ms=150.0), a_row("rw-0502", problems=("uplink-down",))))
+    assert all(word in text for word in ("Access point", "State", "Clients", "Down", "Up", "Uplink", "Health", "Report", "uplink-down"))
+
+
+def test_a_wide_terminal_shows_every_column() -> None:
+    """With room there are networks, CPU and memory too."""
+    text = drawn(a_view(a_row()), 160)
+    assert "Malang RW 05" in text and "61 %" in text and "7 %" in text
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_a_state_is_a_shape_and_a_word(state: str) -> None:
+    """State is never colour alone, and no two states share a shape."""
+    assert f"{SHAPES[state][0]} {state}" in drawn(a_view(a_row(state=state)))
+    assert len({shape for shape, _ in SHAPES.values()}) == len(STATES)
+
+
+def test_the_title_counts_by_state() -> None:
+    """The first line says how many are in which state."""
+    title = drawn(a_view(a_row(), a_row("rw-0502", "lost"), a_row("rw-0503")), 100).splitlines()[0]
+    assert "✖ 1 lost" in title and "● 2 online" in title and "28 clients" in title
+
+
+def test_problems_stand_in_words() -> None:
+    """Health is "ok", the problems, or what was not measured."""
+    text = drawn(a_view(a_row("rw-1"), a_row("rw-2", problems=("uplink-down",)), a_row("rw-3", notes=("no dhcp",))))
+    health = {line.split()[0]: line for line in text.splitlines() if line.startswith("rw-")}
+    assert " ok " in health["rw-1"].replace("ok 15 ms", "") and "uplink-down" in health["rw-2"] and "no dhcp" in health["rw-3"]
+
+
+def test_what_a_silent_access_point_said_is_old() -> None:
+    """No access point that is lost or late is shown as "ok" now."""
+    assert "was ok" in drawn(a_view(a_row(state="lost", age_s=500.0)))
+
+
+def test_what_is_unknown_is_a_dash() -> None:
+    """A value the access point cannot give is not shown as 0."""
+    text = drawn(a_view(Row("rw-0501", "unknown", None, NOTHING, ()), a_row("rw-0502")))
+    (line,) = [line for line in text.splitlines() if "rw-0501" in line]
+    assert "0" not in line.replace("rw-0501", "") and "–" in line
+
+
+def test_a_small_screen_shows_the_worst_and_counts_the_rest() -> None:
+    """551 access points on 24 lines: the first ones, and how many more there are."""
+    lines = drawn(a_view(*(a_row(f"rw-{number:04d}") for number in range(551))), 80, 24).splitlines()
+    assert len(lines) <= 24
+    shown = sum("rw-0" in line for line in lines)
+    assert any(f"and {551 - shown} more" in line for line in lines)
+
+
+HOSTILE = ["\x1b[2J\x1b[31m", "[red]bold[/red][link=x]", "a\nb\rc\x00", "\u202egnp.exe", "\udcff", "[/]", "\x9b2J"]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_text_is_shown_as_text(text: str) -> None:
+    """Control bytes, markup and direction marks in what an access point says reach the terminal spelled out."""
+    row = a_row(ssids=(text,), problems=(text,), notes=(text,), clock=text, uplink=text)
+    out = drawn(a_view(row, city=text, warnings=[text]), 300)
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", out)
+    assert all(c.isprintable() or c == "\n" for c in plain)
+    assert printable(text) in plain
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(max_size=40), st.integers(30, 200))
+def test_no_text_breaks_the_frame(text: str, width: int) -> None:
+    """Whatever a network is called, also in wide characters, each access point stays on one line."""
+    lines = drawn(a_view(a_row(ssids=(text,), problems=(text,)), a_row("rw-0502")), width).splitlines()
+    assert sum("rw-05" in line for line in lines) == 2
+
+
+def test_the_picture_is_well_formed_and_fetches_nothing() -> None:
+    """The README's picture is an SVG without fonts or images from elsewhere."""
+    svg = picture(a_view(a_row()), 100, "./scripts/run")
+    ElementTree.fromstring(svg)
+    assert "rw-0501" in svg and re.findall(r"https?://(?!www\.w3\.org/2000/svg)", svg) == []
