@@ -1,0 +1,148 @@
+"""The README's first command, run for real in a terminal: 13 access points in the table, and nothing left after Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SHOWN_WITHIN_S = 60.0
+GONE_WITHIN_S = 20.0
+MARK = "RWAGENT_TEST_MARK"
+
+pytestmark = [pytest.mark.story, pytest.mark.needs("setsid")]
+needs_mosquitto = pytest.mark.needs("mosquitto")
+
+
+class Terminal:
+    """A command in a pseudo-terminal of its own, as a person has one; every process it starts carries a mark."""
+
+    def __init__(self, *command: str) -> None:
+        self.mark = uuid.uuid4().hex
+        self.text = ""
+        self._own, other = pty.openpty()
+        environment = os.environ | {MARK: self.mark, "RWAGENT_SETUP": "skip", "TERM": "xterm-256color", "COLUMNS": "120", "LINES": "40"}
+        self.process = subprocess.Popen(
+            ["setsid", "--ctty", "--wait", *command], cwd=ROOT, env=environment, stdin=other, stdout=other, stderr=other, start_new_session=False
+        )
+        os.close(other)
+
+    def read_until(self, pattern: str, seconds: float) -> None:
+        """Read what it shows until `pattern` was shown; fail with the last of it after `seconds`."""
+        deadline = time.monotonic() + seconds
+        while not re.search(pattern, self.text):
+            if not self._read(deadline - time.monotonic()):
+                pytest.fail(f"{pattern!r} was not shown within {seconds:.0f} s (exit status {self.process.poll()}); the last was:\n{self.text[-3000:]}")
+
+    def type(self, keys: bytes) -> None:
+        """Type keys."""
+        os.write(self._own, keys)
+
+    def wait(self, seconds: float) -> int:
+        """Wait for its end, reading on, and give its exit status."""
+        deadline = time.monotonic() + seconds
+        while self.process.poll() is None and time.monotonic() < deadline:
+            self._read(0.2)
+        return self.process.wait(1)
+
+    def processes(self) -> dict[int, str]:
+        """Every process on this machine that carries the mark, with its command line."""
+        found = {}
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                if f"{MARK}={self.mark}".encode() in (folder / "environ").read_bytes():
+                    found[int(folder.name)] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            except OSError:
+                continue  # it ended meanwhile, or is not ours to look at
+        return found
+
+    def close(self) -> None:
+        """End what is left, by number."""
+        for number in self.processes():
+            try:
+                os.kill(number, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        self.process.wait(5)
+        os.close(self._own)
+
+    def _read(self, seconds: float) -> bool:
+        ready, _, _ = select.select([self._own], [], [], max(0.0, seconds))
+        try:
+            data = os.read(self._own, 65536) if ready else b""
+        except OSError:
+            data = b""  # the other end is closed
+        self.text += re.sub(r"\x1b[\[(][0-9;?]*[A-Za-z]", "", data.decode(errors="replace"))
+        return bool(data)
+
+
+@pytest.fixture
+def terminal(request: pytest.FixtureRequest) -> Iterator[Terminal]:
+    """`./scripts/run` just typed, with the test's own options."""
+    running = Terminal("./scripts/run", *getattr(request, "param", ()))
+    yield running
+    running.close()
+
+
+def folder_of(commands: dict[int, str]) -> Path:
+    """The demo's temporary folder, as its processes' command lines name it."""
+    found = {name for command in commands.values() for name in re.findall(r"\S*/rwagent-demo-[^/\s]+", command)}
+    assert len(found) == 1, commands
+    return Path(found.pop())
+
+
+@needs_mosquitto
+def test_thirteen_access_points_are_shown_and_ctrl_c_leaves_nothing_running(terminal: Terminal) -> None:
+    """All 13 are online and have reported; Ctrl-C ends with status 0, every process and the temporary folder gone."""
+    terminal.read_until(r"● 13 online[\s\S]*rw-0501[\s\S]*rw-0512", SHOWN_WITHIN_S)
+    running = terminal.processes()
+    folder = folder_of(running)
+    assert len([command for command in running.values() if "--config" in command or "daemon" in command]) >= 13
+    terminal.type(b"\x03")
+    assert (terminal.wait(GONE_WITHIN_S), terminal.processes(), folder.exists()) == (0, {}, False), terminal.text[-3000:]
+
+
+@pytest.mark.parametrize("terminal", [("--broker", "amqtt")], indirect=True)
+def test_without_mosquitto_the_broker_from_pypi_serves(terminal: Terminal) -> None:
+    """amqtt knows no MQTT 5: the agents fall back to 3.1.1 and all 13 are online within a minute."""
+    terminal.read_until("● 13 online", SHOWN_WITHIN_S)
+    terminal.type(b"\x03")
+    assert (terminal.wait(GONE_WITHIN_S), terminal.processes()) == (0, {}), terminal.text[-3000:]
+
+
+@needs_mosquitto
+def test_even_a_demo_that_is_killed_outright_leaves_nothing_running(terminal: Terminal) -> None:
+    """SIGKILL gives no chance to clean up: the children end by themselves."""
+    terminal.read_until("rw-0512", SHOWN_WITHIN_S)
+    running = terminal.processes()
+    folder = folder_of(running)
+    (number,) = [number for number, command in running.items() if "fleet.demo" in command and "setsid" not in command]
+    os.kill(number, signal.SIGKILL)
+    terminal.wait(GONE_WITHIN_S)
+    deadline = time.monotonic() + GONE_WITHIN_S
+    while (left := terminal.processes()) and time.monotonic() < deadline:
+        select.select([], [], [], 0.1)
+    for file in sorted(folder.rglob("*"), reverse=True):
+        file.rmdir() if file.is_dir() else file.unlink()
+    folder.rmdir()
+    assert left == {}
+
+
+@needs_mosquitto
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+def test_the_plain_output_names_who_did_not_report(umask: int) -> None:
+    """Without a terminal and with too little time: exit status 1 and the names; it starts also where files are private by default."""
+    environment = os.environ | {"RWAGENT_SETUP": "skip"}
+    command = ["./scripts/run", "--for", "0"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, umask=umask, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, "no report from" in done.stderr) == (1, True), done
