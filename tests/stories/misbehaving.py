@@ -17,7 +17,8 @@ from agent.collectors import COLLECTORS
 from agent.errors import Unavailable
 from agent.router.contract import Router
 
-SPELL = 5
+SPELL = 3
+HUGE = "x" * 10_000_000
 MAC = "02:AB:cd:ef:01:23"
 Collect = Callable[[Router], Any]
 
@@ -94,12 +95,12 @@ WAYS: dict[str, Callable[[Collect, Router], Any]] = {
     "text": _giving("banana"),
     "number": _giving(42),
     "list": _giving([1, "two", None]),
-    "huge": _giving("x" * 10_000_000),
+    "huge": _giving(HUGE),
     "nothings": _distorting(lambda _: None),
     "words": _distorting(lambda _: "banana"),
     "bytes": _distorting(lambda _: b"\xff\x00"),
     "lists": _distorting(lambda _: [[]]),
-    "hugewords": _distorting(lambda value: "x" * 10_000_000 if isinstance(value, str) else value),
+    "hugewords": _distorting(lambda value: HUGE if isinstance(value, str) else value),
     "nan": _distorting(lambda value: math.nan if _is_number(value) else value),
     "infinite": _distorting(lambda value: math.inf if _is_number(value) else value),
     "endless": _distorting(lambda value: 10**400 if _is_number(value) else value),

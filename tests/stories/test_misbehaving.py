@@ -39,7 +39,7 @@ def story(world: World, bad: dict[str, str], patience: int) -> list[dict[str, An
 def test_nonsense_costs_its_own_part(world: World, way: str) -> None:
     """Every second collector raises or gives nonsense: its part is absent and it is named, the others' are there, and it recovers."""
     bad = {name: way for place, name in enumerate(COLLECTORS) if place % 2 == list(WAYS).index(way) % 2}
-    reports = story(world, bad, SPELL + 5)
+    reports = story(world, bad, SPELL + 4)
     for report in reports[: SPELL - 1]:
         for name, parts in PARTS.items():
             error = report["agent"]["collectors"].get(name, {}).get("error")
@@ -58,7 +58,7 @@ def test_nonsense_costs_its_own_part(world: World, way: str) -> None:
 @pytest.mark.parametrize("way", HANGS)
 def test_one_that_never_returns_costs_its_own_part(world: World, way: str) -> None:
     """A collector that spins, swallows what would end it, or blocks in the kernel is interrupted; reports stay on time."""
-    reports = story(world, {"uplink": way, "host": "raises"}, 10)
+    reports = story(world, {"uplink": way, "host": "raises"}, 7)
     hung = [report["agent"]["collectors"]["uplink"].get("error", "") for report in reports]
     assert "no answer within" in hung[0]
     for report in reports:

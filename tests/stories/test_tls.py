@@ -90,6 +90,7 @@ def test_a_stranger_without_a_certificate_of_the_city_is_refused(world: World) -
     broker = world.broker(server=city_ca.server(), ca_file=city_ca.file, mutual=True)
     agent = world.agent(broker.port, tables=settings(city_ca, other_ca)).run()
     until(lambda: "is our certificate there, valid, and signed by the city's CA?" in agent.log(), lambda: agent.log(), 40)
+    until(lambda: "is our certificate there" in agent.status().stdout, lambda: agent.status().stdout, 10)
     assert agent.status().returncode == 1
     assert agent.stop() == 0
 
