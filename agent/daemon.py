@@ -95,6 +95,7 @@ class Daemon:
         self._watchdog.start()
         while not self._is_stopping:
             self.turn(read)
+        self._watchdog.stop()
         self.broker.stop(0.0 if self._is_reloading else STOP_WITHIN_S)
         self.post.take_events()
         self._save_state()

@@ -23,6 +23,7 @@ class Watchdog:
         self._standstill_s = standstill_s
         self._look_every_s = look_every_s
         self._petted_at = time.monotonic()
+        self._is_over = False
 
     def start(self) -> None:
         """Begin to watch, in a thread that holds nothing up when the process ends."""
@@ -36,9 +37,17 @@ class Watchdog:
         """Say that the loop turns."""
         self._petted_at = time.monotonic()
 
+    def stop(self) -> None:
+        """Watch no more: the loop has ended in order."""
+        self._is_over = True
+
     def _watch(self) -> None:
         while time.monotonic() - self._petted_at < self._standstill_s:
+            if self._is_over:
+                return
             time.sleep(self._look_every_s)
+        if self._is_over:
+            return
         sys.stderr.write(f"rwagent: the loop stands still for more than {self._standstill_s:g} s, ending\n")
         faulthandler.dump_traceback(all_threads=True)
         os._exit(1)

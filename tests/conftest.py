@@ -6,6 +6,10 @@ import os
 import shutil
 
 import pytest
+from hypothesis import settings
+
+# For the other Pythons: what differs between them shows in a few examples; the full number is run once.
+settings.register_profile("quick", max_examples=10, deadline=None)
 
 
 def _missing(component: str) -> bool:

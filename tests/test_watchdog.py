@@ -13,6 +13,9 @@ dog.start()
 for _ in range(int(sys.argv[1])):
     dog.pet()
     time.sleep(0.1)
+if sys.argv[2] == "stop":
+    dog.stop()
+    time.sleep(0.8)
 if sys.argv[2] == "hang":
     threading.Lock().acquire() and threading.Event().wait(30)
 """
@@ -34,3 +37,8 @@ def test_a_loop_that_turns_lives() -> None:
     """Turning for longer than the limit is no standstill, and the thread does not hold up the end."""
     done = run(8, "end")
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_one_that_was_stopped_watches_no_more() -> None:
+    """A process that goes on after the loop has ended in order is left alone."""
+    assert run(1, "stop").returncode == 0

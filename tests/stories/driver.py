@@ -1,6 +1,6 @@
-"""The real daemon on a router whose clock obeys lines on stdin, with collectors that misbehave: a process for stories.
+"""The real daemon on a router whose clock obeys lines on stdin or runs fast, with collectors that misbehave: a process for stories.
 
-    python -m tests.stories.driver --settings-fd N --config FILE [--bad NAME:WAY,NAME:WAY] [--first LINE]
+    python -m tests.stories.driver --settings-fd N --config FILE [--bad NAME:WAY,NAME:WAY] [--first LINE;LINE] [--fast TIMES]
 
 Lines: `trust ntp|floor|none`, `step SECONDS`, `wall UNIX_SECONDS`. Nothing of the daemon is replaced.
 """
@@ -15,9 +15,27 @@ from agent import settings as settings_door
 from agent.collectors import COLLECTORS
 from agent.daemon import Daemon
 from agent.router import backends
+from agent.router.contract import Clock
 from agent.router.simulated import SimulatedClock
 from agent.run_dir import hold
 from tests.stories.misbehaving import bad
+
+
+class FastClock:
+    """A router's clock, so many times as fast; a collector's budget stays in the world's seconds."""
+
+    def __init__(self, clock: Clock, times: float) -> None:
+        self._clock, self._times = clock, times
+        self.wall, self.state = clock.wall, clock.state
+
+    def monotonic(self) -> float:
+        return self._clock.monotonic() * self._times
+
+    def uptime(self) -> float:
+        return self._clock.uptime() * self._times
+
+    def real_seconds(self, seconds: float) -> float:
+        return self._clock.real_seconds(seconds / self._times)
 
 
 def obey(clock: SimulatedClock, line: str) -> None:
@@ -48,6 +66,8 @@ def main(arguments: list[str]) -> int:
         for line in sys.stdin:
             obey(router.clock, line)  # type: ignore[arg-type]  # as above
 
+    if "--fast" in words:
+        router.clock = FastClock(router.clock, float(words["--fast"]))
     threading.Thread(target=listen, daemon=True).start()
     Daemon(settings, router, collectors).run()
     return 0 if lock else 1

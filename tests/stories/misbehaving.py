@@ -18,7 +18,7 @@ from agent.errors import Unavailable
 from agent.router.contract import Router
 
 SPELL = 3
-HUGE = "x" * 10_000_000
+HUGE = 10_000_000
 MAC = "02:AB:cd:ef:01:23"
 Collect = Callable[[Router], Any]
 
@@ -75,6 +75,11 @@ def _giving(value: Any) -> Callable[[Collect, Router], Any]:
     return lambda _good, _router: value
 
 
+def _huge_words(good: Collect, router: Router) -> Any:
+    huge = "x" * HUGE
+    return distorted(good(router), lambda value: huge if isinstance(value, str) else value)
+
+
 def _distorting(distort: Callable[[Any], Any]) -> Callable[[Collect, Router], Any]:
     return lambda good, router: distorted(good(router), distort)
 
@@ -95,12 +100,12 @@ WAYS: dict[str, Callable[[Collect, Router], Any]] = {
     "text": _giving("banana"),
     "number": _giving(42),
     "list": _giving([1, "two", None]),
-    "huge": _giving(HUGE),
+    "huge": lambda _good, _router: "x" * HUGE,
     "nothings": _distorting(lambda _: None),
     "words": _distorting(lambda _: "banana"),
     "bytes": _distorting(lambda _: b"\xff\x00"),
     "lists": _distorting(lambda _: [[]]),
-    "hugewords": _distorting(lambda value: HUGE if isinstance(value, str) else value),
+    "hugewords": _huge_words,
     "nan": _distorting(lambda value: math.nan if _is_number(value) else value),
     "infinite": _distorting(lambda value: math.inf if _is_number(value) else value),
     "endless": _distorting(lambda value: 10**400 if _is_number(value) else value),
