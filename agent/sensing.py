@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeVar
 from agent.errors import Unavailable
 from agent.router.contract import Router
 
-LONGEST_PAUSE_S = 300.0
+LONGEST_PAUSE_S = 60.0
 REPEAT_RATIO = 0.25
 MESSAGE_CHARACTERS = 120
 

@@ -26,13 +26,17 @@ class FastClock:
 
     def __init__(self, clock: Clock, times: float) -> None:
         self._clock, self._times = clock, times
-        self.wall, self.state = clock.wall, clock.state
+        self._booted = clock.wall() - clock.uptime() * times
+        self.state = clock.state
 
     def monotonic(self) -> float:
         return self._clock.monotonic() * self._times
 
     def uptime(self) -> float:
         return self._clock.uptime() * self._times
+
+    def wall(self) -> float:
+        return self._booted + self.uptime()
 
     def real_seconds(self, seconds: float) -> float:
         return self._clock.real_seconds(seconds / self._times)

@@ -23,8 +23,8 @@ import paho.mqtt.client as mqtt
 WIFI = Path(os.environ["WIFI_DIR"])
 STATIONS = int(os.environ["WIFI_STATIONS"])
 # Long enough for `iw` in an emulated guest, where starting it takes a third of a second.
-SAMPLE_S = 4.0
-PATIENCE_S = 90.0
+SAMPLE_S = 5.0
+PATIENCE_S = 150.0
 ROOT = "wifi/v1/vm/rw-vm/"
 
 Report = dict[str, Any]

@@ -26,21 +26,27 @@ pytestmark = [pytest.mark.story, pytest.mark.needs(*NEEDED), pytest.mark.xdist_g
 
 
 def run_guest() -> tuple[dict[str, dict[str, Any]], str]:
-    command = [str(HERE / "vmrun"), "-t", "420", "-m", "1024", str(HERE / "wifi-scenario.sh"), "--"]
+    # Ahead of the tests beside it: in a guest that is starved, starting `iw` alone takes longer than a collector may.
+    command = ["nice", "-n", "-10", str(HERE / "vmrun"), "-t", "600", "-m", "1024", str(HERE / "wifi-scenario.sh"), "--"]
     inside = ["ip", "netns", "exec", "ap", sys.executable, str(HERE / "story.py")]
     environment = {"VMRUN_ENGINE": "tcg"} | os.environ | {"PYTHONPATH": str(HERE.parent.parent), "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run([*command, *inside], capture_output=True, text=True, timeout=450, env=environment, check=False)
+    done = subprocess.run([*command, *inside], capture_output=True, text=True, timeout=640, env=environment, check=False)
     rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"scenario"')]
     return {row["scenario"]: row for row in rows}, done.stderr[-6000:]
 
 
 @pytest.fixture(scope="module")
 def outcome() -> tuple[dict[str, dict[str, Any]], str]:
-    """One run of the guest for all scenarios; a guest that does not come up at all is started once more, and that is said."""
+    """One run of the guest for all scenarios, and once more, which is said, when it was too slow: it did not come up, or ran out of time.
+
+    What is wrong in any other way fails at once: only waiting is tried again.
+    """
     rows, errors = run_guest()
-    if not rows:
-        print(f"the guest did not come up, once more: {errors[-500:]}")
-        rows, errors = run_guest()
+    late = [name for name, row in rows.items() if not row["ok"] and "not within" in row["said"]]
+    if len(rows) < len(SCENARIOS) or late:
+        print(f"the emulated guest was too slow, once more: {', '.join(late) or errors[-500:]}")
+        again, errors = run_guest()
+        rows |= {name: row for name, row in again.items() if name in late or name not in rows}
     return rows, errors
 
 
