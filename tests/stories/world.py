@@ -289,6 +289,7 @@ class Agent:
         self._module: str = how.pop("module", "agent.daemon")
         self._more: Sequence[str] = how.pop("more", ())
         self._paho: int = how.pop("paho", 2)
+        self._variables: dict[str, str] = how.pop("variables", {})
         assert not how, how
         self.write(tables)
 
@@ -405,7 +406,7 @@ class Agent:
 
     def _environment(self) -> dict[str, str]:
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "COV_"))}
-        return clean | {"PYTHONPATH": os.pathsep.join(map(str, [PAHO_1, ROOT] if self._paho == 1 else [ROOT]))}
+        return clean | self._variables | {"PYTHONPATH": os.pathsep.join(map(str, [PAHO_1, ROOT] if self._paho == 1 else [ROOT]))}
 
     def _spawn(self, command: Sequence[str], fds: tuple[int, ...]) -> None:
         with self._log.open("ab") as log:
