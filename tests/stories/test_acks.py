@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
@@ -35,7 +34,7 @@ def test_what_an_ack_names_missing_is_sent_again_as_it_was(world: World) -> None
     came = until(again, "what is missing comes again")
     assert [message.message["seq"] for message in came] == wanted
     assert [message.payload for message in came] == [first[seq] for seq in wanted]
-    time.sleep(0.5)
+    city.wait_for(len(city.on("report")) + 3)
     city.ack()
     until(lambda: len(agent.held()) <= 3, "the ack releases")
     assert agent.stop() == 0

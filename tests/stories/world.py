@@ -495,16 +495,20 @@ def make_world() -> Iterator[World]:
 # What stories claim again and again.
 
 
+# A pause would last as long as the trouble, 3 to 180 intervals. Less than this is two busy cores, or a collector that took all of its time, half an interval.
+MOST_SPANS, MOST_LAG_MS = 2.5, 2000
+
+
 def assert_steady(reports: list[dict[str, Any]], interval_s: float = 1.0) -> None:
     """Claim that sampling never paused: every span about an interval long, no sample a second late; the first span holds the process' start."""
     reports = sorted(reports, key=lambda report: report["seq"])[1:]
     assert reports
     for report in reports:
-        assert report["span_s"] <= 1.6 * interval_s, (report["seq"], report["span_s"])
-        assert report["agent"]["loop_lag_ms"] < 1000, (report["seq"], report["agent"]["loop_lag_ms"])
+        assert report["span_s"] <= MOST_SPANS * interval_s, (report["seq"], report["span_s"])
+        assert report["agent"]["loop_lag_ms"] < MOST_LAG_MS, (report["seq"], report["agent"]["loop_lag_ms"])
     for before, after in pairwise(reports):
         if after["seq"] == before["seq"] + 1:
-            assert after["uptime_s"] - before["uptime_s"] <= 1.6 * interval_s, (after["seq"], before["uptime_s"], after["uptime_s"])
+            assert after["uptime_s"] - before["uptime_s"] <= MOST_SPANS * interval_s, (after["seq"], before["uptime_s"], after["uptime_s"])
 
 
 def assert_nothing_lost(city: City, agent: Agent) -> None:
