@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from agent import settings as door
 from agent.errors import Rejected
+from agent import settings as door
 from agent.settings import Faults
 from agent.settings_rules import TABLES
 
@@ -261,3 +261,11 @@ def test_any_text_is_settings_or_a_list_of_faults(tmp_path: Path, text: bytes) -
         assert all(line.isprintable() and line.startswith(f"{path}: ") for line in str(error).split("\n"))
     else:
         assert door.restore(door.dump(loaded)) == loaded
+
+
+def test_the_daemons_environment_keeps_what_the_operator_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The heap's settings are defaults, nothing else is added."""
+    monkeypatch.setenv("MALLOC_ARENA_MAX", "4")
+    kept = door.environment()
+    assert kept["MALLOC_ARENA_MAX"] == "4"
+    assert kept.items() - os.environ.items() <= door.MALLOC.items()
