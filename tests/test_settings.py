@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from agent.errors import Rejected
 from agent import settings as door
+from agent.errors import Rejected
 from agent.settings import Faults
 from agent.settings_rules import TABLES
 
