@@ -8,6 +8,8 @@ import shutil
 import pytest
 from hypothesis import settings
 
+from tests.replayed import summarize
+
 # For the other Pythons: what differs between them shows in a few examples; the full number is run once.
 settings.register_profile("quick", max_examples=10, deadline=None)
 
@@ -30,3 +32,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if os.environ.get("RWAGENT_REQUIRE_COMPONENTS") == "1":
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the counts that a run must show; `scripts/test` repeats them last."""
+    summarize(terminalreporter)
