@@ -1,0 +1,91 @@
+"""UCI, the router's configuration, as the program `uci` shows it. Only reads; a value, whatever is in it, is data and never a command.
+
+The program and not the files: it alone knows what is staged, what a trial lays over the flash, and where each lives. Never run while sampling.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from agent.router.child import Program
+
+_KEY = re.compile(r"([^.=\s']+)\.([^.=\s']+)(?:\.([^.=\s']+))?=")
+_QUOTE = "'\\''"  # how uci writes a quote inside a quoted value
+TRUE = ("1", "on", "true", "yes", "enabled")
+
+
+class Section(NamedTuple):
+    """One section; `name` as other programs call it (cfg033579 when it has none of its own). A list of one looks like a single value."""
+
+    type: str
+    name: str
+    options: dict[str, tuple[str, ...]]
+
+    def value(self, option: str) -> str | None:
+        """Give the option as one text, a list with spaces between; None when it is not set."""
+        values = self.options.get(option)
+        return None if values is None else " ".join(values)
+
+    def is_on(self, option: str) -> bool:
+        """Say whether the option is set to one of the words that OpenWrt takes for yes."""
+        return self.value(option) in TRUE
+
+
+class Uci:
+    """The configuration of the box it runs on."""
+
+    def __init__(self, program: Program | None = None) -> None:
+        self._program = program or Program("uci")
+
+    def show(self, config: str) -> dict[str, Section]:
+        """Give the sections of one configuration by name, in their order; Unavailable when uci cannot tell, also when there is no such file."""
+        # -X: a section without a name is called as ubus calls it, not by its place (@wifi-iface[0]).
+        return parse(self._program.run("-X", "show", config))
+
+
+def parse(text: str) -> dict[str, Section]:
+    """Read what `uci show` prints of one configuration, up to what cannot be its output: what follows might be the inside of a value."""
+    sections: dict[str, Section] = {}
+    at = 0
+    while (key := _KEY.match(text, at)) is not None:
+        name, option = key[2], key[3]
+        if option is None:
+            line_end = text.find("\n", key.end())
+            if line_end < 0:
+                break
+            sections[name] = Section(text[key.end() : line_end], name, {})
+            at = line_end + 1
+            continue
+        values, at = _values(text, key.end())
+        if not values:
+            break
+        if name in sections:
+            sections[name].options[option] = values
+    return sections
+
+
+def _values(text: str, at: int) -> tuple[tuple[str, ...], int]:
+    """Read the values that stand at `at`, and give where the next line begins; none when they do not end as they must."""
+    found: list[str] = []
+    while text.startswith("'", at):
+        value, at = _quoted(text, at)
+        if value is None:
+            return (), at
+        found.append(value)
+        at += text.startswith(" ", at)
+    # A line always ends with a line break: a quote at the very end may be the first of an escaped one.
+    return (tuple(found), at + 1) if text.startswith("\n", at) else ((), at)
+
+
+def _quoted(text: str, at: int) -> tuple[str | None, int]:
+    """Read the quoted value at `at`, and give where it ends; None when it does not."""
+    parts: list[str] = []
+    at += 1
+    while (end := text.find("'", at)) >= 0:
+        parts.append(text[at:end])
+        if not text.startswith(_QUOTE, end):
+            return "".join(parts), end + 1
+        parts.append("'")
+        at = end + len(_QUOTE)
+    return None, len(text)

@@ -1,0 +1,320 @@
+"""Root's writer: whom it asks, when it asks again, and that its file goes nowhere else."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from agent import redact
+from agent.errors import Rejected, Unavailable
+from agent.router import facts
+from agent.router.uci import Section, parse
+from tests.fakes.openwrt.board import Board
+from tests.fakes.openwrt.ubusd import Ubusd
+from tests.fakes.ubus import FakeUbus
+
+ROOT = Path(__file__).parent.parent
+IN_STEP = "wireless.radio0=wifi-device\nwireless.a=wifi-iface\nwireless.a.device='radio0'\nwireless.a.mode='ap'\nwireless.a.ssid='s'\n"
+
+
+class FakeUci:
+    """UCI's text by configuration; what is not there does not exist."""
+
+    def __init__(self, texts: Mapping[str, str | None] | None = None) -> None:
+        self.texts = dict(texts or {})
+
+    def show(self, config: str) -> dict[str, Section]:
+        text = self.texts.get(config)
+        if text is None:
+            raise Unavailable(f"uci -X show {config}: exit status 1")
+        return parse(text)
+
+
+def netifd(**state: object) -> dict[str, object]:
+    """netifd's answer with one radio and network, in step with IN_STEP."""
+    interface = {"section": "a", "ifname": "phy0-ap0", "config": {"mode": "ap", "ssid": "s"}}
+    return {"radio0": {"up": True, "pending": False, "config": {}, "interfaces": [interface]} | state}
+
+
+def asked(status: Mapping[str, object] | Exception | None, **texts: str) -> redact.Told:
+    return redact.ask(FakeUbus({} if status is None else {"network.wireless": {"status": status}}), FakeUci(texts))
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """A directory as the package makes it."""
+    (tmp_path / "status").mkdir(mode=0o755)
+    (tmp_path / "status").chmod(0o755)
+    return tmp_path / "status"
+
+
+def names(directory: Path) -> list[str]:
+    return sorted(one.name for one in directory.iterdir())
+
+
+# Whom it asks.
+
+
+def test_both_tell() -> None:
+    """netifd's answer and the four configurations."""
+    told = asked(netifd(), wireless=IN_STEP, dhcp="")
+    assert told.status == netifd() and told.configs.keys() == {"wireless", "dhcp", "firewall", "network"}
+    assert told.configs["dhcp"] == {} and told.configs["network"] is None
+
+
+def test_either_is_enough() -> None:
+    """Without the one, the other tells what it knows."""
+    assert asked(None, network="network.lan=interface\n").status is None
+    assert asked({}).configs == dict.fromkeys(redact.CONFIGS)
+
+
+def test_nobody_is_not() -> None:
+    """Who did not answer is said, and nothing is written in place of what was."""
+    with pytest.raises(Unavailable, match=r"ubus network\.wireless status: not found; uci -X show wireless"):
+        asked(None)
+
+
+# The file.
+
+
+def test_file_is_for_all_to_read(directory: Path) -> None:
+    """It is written whole, and readable whatever the umask is."""
+    before = os.umask(0o077)
+    try:
+        redact.write(str(directory / "wireless.json"), b"{}\n")
+    finally:
+        os.umask(before)
+    assert (directory / "wireless.json").read_bytes() == b"{}\n"
+    assert stat.S_IMODE((directory / "wireless.json").stat().st_mode) == 0o644
+    assert names(directory) == ["wireless.json"]
+
+
+def test_same_content_is_not_written_again(directory: Path) -> None:
+    """The daemon reads a file again only when it is another one."""
+    path = directory / "wireless.json"
+    redact.write(str(path), b"{}\n")
+    first = path.stat()
+    redact.write(str(path), b"{}\n")
+    assert path.stat() == first
+    redact.write(str(path), b"{ }\n")
+    assert path.stat().st_ino != first.st_ino
+
+
+def test_a_file_closed_to_the_daemon_is_opened(directory: Path) -> None:
+    """The same content under another mode is written again."""
+    path = directory / "wireless.json"
+    redact.write(str(path), b"{}\n")
+    path.chmod(0o600)
+    redact.write(str(path), b"{}\n")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
+@pytest.mark.parametrize("plant", [Path.symlink_to, Path.hardlink_to])
+@pytest.mark.parametrize("name", ["wireless.json", "wireless.json.{pid}"])
+def test_a_planted_link_is_not_followed(plant: Callable[[Path, Path], None], name: str, directory: Path, tmp_path: Path) -> None:
+    """What a link in the place of the file or of its draft points to stays as it is."""
+    (tmp_path / "shadow").write_text("root")
+    (tmp_path / "shadow").chmod(0o600)
+    plant(directory / name.format(pid=os.getpid()), tmp_path / "shadow")
+    redact.write(str(directory / "wireless.json"), b"{}\n")
+    assert (tmp_path / "shadow").read_text() == "root" and stat.S_IMODE((tmp_path / "shadow").stat().st_mode) == 0o600
+    assert not (directory / "wireless.json").is_symlink() and (directory / "wireless.json").read_bytes() == b"{}\n"
+    assert names(directory) == ["wireless.json"]
+
+
+def test_a_pipe_in_its_place_does_not_hold(directory: Path) -> None:
+    """It is replaced like any other."""
+    os.mkfifo(directory / "wireless.json")
+    redact.write(str(directory / "wireless.json"), b"{}\n")
+    assert (directory / "wireless.json").is_file()
+
+
+def test_a_directory_that_is_a_link_is_refused(directory: Path, tmp_path: Path) -> None:
+    """Whoever owns the directory above could point it anywhere."""
+    (tmp_path / "link").symlink_to(directory)
+    with pytest.raises(Rejected, match="no link"):
+        redact.write(str(tmp_path / "link" / "wireless.json"), b"{}\n")
+    assert names(directory) == []
+
+
+@pytest.mark.parametrize("mode", [0o775, 0o757, 0o1777])
+def test_a_directory_others_may_write_to_is_refused(mode: int, directory: Path) -> None:
+    """The sentence says what it must be."""
+    directory.chmod(mode)
+    with pytest.raises(Rejected, match=r"status: owner .*, mode d.*; make it a directory of root that nobody else may write to"):
+        redact.write(str(directory / "wireless.json"), b"{}\n")
+    assert names(directory) == []
+
+
+@pytest.mark.needs("root")
+def test_anothers_directory_is_refused(directory: Path) -> None:
+    """The daemon's user could have put its own in the place of root's."""
+    os.chown(directory, 65534, 65534)
+    with pytest.raises(Rejected, match="owner 65534"):
+        redact.write(str(directory / "wireless.json"), b"{}\n")
+    assert names(directory) == []
+
+
+def test_a_missing_directory_is_refused(tmp_path: Path) -> None:
+    """It is the package's to make."""
+    with pytest.raises(Rejected, match="No such file or directory; make it"):
+        redact.write(str(tmp_path / "status" / "wireless.json"), b"{}\n")
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "taken"])
+def test_what_cannot_be_a_file_is_refused(name: str, directory: Path) -> None:
+    """A sentence, and nothing left behind."""
+    (directory / "taken").mkdir()
+    with pytest.raises(Rejected, match="cannot be written"):
+        redact.write(f"{directory}/{name}", b"{}\n")
+    assert names(directory) == ["taken"]
+
+
+def test_what_the_daemon_would_not_read_is_refused(directory: Path) -> None:
+    """A file over the reader's bound is not written at all."""
+    with pytest.raises(Rejected, match="expected at most"):
+        redact.write(str(directory / "wireless.json"), b" " * (facts.FILE_BYTES + 1))
+    assert names(directory) == []
+
+
+def test_drafts_of_killed_runs_are_removed(directory: Path) -> None:
+    """Only those, and none of a run that lives."""
+    ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True).stdout.strip()
+    for name in (f"wireless.json.{ended}", "wireless.json.1", "wireless.json.bak", f"other.{ended}"):
+        (directory / name).write_text("")
+    redact.write(str(directory / "wireless.json"), b"{}\n")
+    assert names(directory) == sorted(["wireless.json", "wireless.json.1", "wireless.json.bak", f"other.{ended}"])
+
+
+# When netifd has what UCI has.
+
+
+def test_settled_when_both_say_the_same() -> None:
+    """netifd is done, and each network has its interface."""
+    assert redact.is_settled(asked(netifd(), wireless=IN_STEP), "/nowhere")
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        (netifd(pending=True), IN_STEP),
+        (netifd(interfaces=[]), IN_STEP),
+        (netifd(interfaces=[{"section": "a", "config": {"mode": "ap", "ssid": "s"}}]), IN_STEP),
+        (netifd(), IN_STEP.replace("'s'", "'another'")),
+        (netifd(), IN_STEP + "wireless.b=wifi-iface\nwireless.b.device='radio0'\n"),
+        (netifd(), "wireless.radio0=wifi-device\n"),
+        (None, IN_STEP),
+    ],
+)
+def test_not_settled_while_they_differ(status: dict[str, object] | None, text: str) -> None:
+    """A radio at work, an interface to come, an SSID, a network more or less, and a netifd that does not answer."""
+    assert not redact.is_settled(asked(status, wireless=text), "/nowhere")
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        (netifd(), IN_STEP + "wireless.b=wifi-iface\nwireless.b.device='radio0'\nwireless.b.disabled='1'\n"),
+        (netifd(up=False, interfaces=[{"section": "a", "config": {"mode": "ap", "ssid": "s"}}]), IN_STEP),
+        (netifd(up=False, disabled=True, interfaces=[]), IN_STEP + "wireless.radio0.disabled='1'\n"),
+        ({}, None),
+    ],
+)
+def test_what_stays_as_it_is_is_settled(status: dict[str, object], text: str | None) -> None:
+    """Disabled networks and radios, a radio that is down for good, and a box without Wi-Fi are not waited for."""
+    assert redact.is_settled(asked(status, **({"wireless": text} if text else {})), "/nowhere")
+
+
+# The whole, over ubus.
+
+
+@pytest.fixture(params=["rig-x86", "mt7621-dsa-24.10", "ipq50xx-25.12.2"])
+def board(request: pytest.FixtureRequest) -> Board:
+    """Boards of three kinds."""
+    return Board(request.param)
+
+
+@pytest.fixture
+def socket(board: Board, tmp_path: Path) -> Iterator[str]:
+    """The board's ubus."""
+    with Ubusd(board, str(tmp_path / "ubus.sock")):
+        yield str(tmp_path / "ubus.sock")
+
+
+def uci_of(board: Board) -> FakeUci:
+    return FakeUci({config: board.text(f"uci/{config}.txt") for config in redact.CONFIGS})
+
+
+def without_phys(text: str) -> list[object]:
+    """The radios without what /sys tells."""
+    return [radio._replace(phy=None) for radio in facts.parse(text).radios]
+
+
+def test_a_board_is_written_down(board: Board, socket: str, directory: Path) -> None:
+    """From the socket's bytes to the file, at the first asking."""
+    naps: list[float] = []
+    out = directory / "wireless.json"
+    assert redact.main(["--out", str(out), "--socket", socket], uci_of(board), "/nowhere", naps.append) == 0
+    assert without_phys(out.read_text()) == without_phys(json.dumps(board.json("expected-wireless.json")))
+    assert "planted" not in out.read_text() and naps == []
+
+
+def test_it_asks_again_until_netifd_is_done(board: Board, socket: str, directory: Path) -> None:
+    """What netifd has at first is written, and what it has in the end."""
+    done = board.get("network.wireless", "status")
+    board.set("network.wireless", "status", {name: radio | {"up": False, "pending": True} for name, radio in done.items()})
+    out, naps = directory / "wireless.json", []
+
+    def nap(seconds: float) -> None:
+        naps.append(seconds)
+        assert facts.parse(out.read_text()).radios[0].is_pending
+        if len(naps) == 3:
+            board.set("network.wireless", "status", done)
+
+    assert redact.main(["--out", str(out), "--socket", socket], uci_of(board), "/nowhere", nap) == 0
+    assert len(naps) == 3 and facts.parse(out.read_text()).radios[0].is_up
+
+
+def test_it_does_not_ask_for_ever(board: Board, socket: str, directory: Path) -> None:
+    """A radio that stays at work is written down as such, and that is all."""
+    board.set("network.wireless", "status", {"radio0": {"pending": True}})
+    naps: list[float] = []
+    assert redact.main(["--out", str(directory / "w"), "--socket", socket, "--settle", "5"], uci_of(board), "/nowhere", naps.append) == 0
+    assert naps == [1.0] * 5
+
+
+def test_without_netifd_uci_tells(board: Board, tmp_path: Path, directory: Path) -> None:
+    """ubusd is away: what is wanted is still written."""
+    out = directory / "wireless.json"
+    assert redact.main(["--out", str(out), "--socket", str(tmp_path / "none"), "--settle", "0"], uci_of(board), "/nowhere") == 0
+    assert [radio.is_up for radio in facts.parse(out.read_text()).radios] == [None] * len(board.json("expected-wireless.json")["radios"])
+
+
+def test_could_not_is_said(tmp_path: Path, directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit status 1 and one sentence; the older file stays."""
+    (directory / "wireless.json").write_text("older")
+    assert redact.main(["--out", str(directory / "wireless.json"), "--socket", str(tmp_path / "none")], FakeUci()) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("rwagent redact: ubus network.wireless status: ")
+    assert (directory / "wireless.json").read_text() == "older"
+
+
+@pytest.mark.parametrize("arguments", [["--out"], ["--help"], ["--other", "x"], ["file"], ["--settle", "soon"], ["--settle", "-1"]])
+def test_usage_is_said(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """What is no option of ours is not guessed."""
+    assert redact.main(arguments, FakeUci()) == 1
+    assert capsys.readouterr().err == f"{redact.USAGE}\n"
+
+
+def test_it_runs_as_the_package_runs_it(tmp_path: Path) -> None:
+    """As a module, where it can only fail: its exit status and its sentence."""
+    command = [sys.executable, "-m", "agent.redact", "--out", str(tmp_path / "none" / "w"), "--socket", str(tmp_path / "none"), "--settle", "0"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert run.returncode == 1 and run.stdout == "" and run.stderr.startswith("rwagent redact: ")
