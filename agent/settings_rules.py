@@ -6,10 +6,9 @@ the settings name, changes nothing, and shows no value that could be a secret.
 
 from __future__ import annotations
 
-import difflib
 import json
+import os
 import re
-import socket
 import zlib
 from collections.abc import Callable
 from datetime import datetime
@@ -34,6 +33,7 @@ from agent.wire.topics import is_name
 SHOWN_CHARACTERS = 60
 CA_FILE, CERT_FILE, KEY_FILE = "/etc/rwagent/ca.pem", "/etc/rwagent/client.pem", "/etc/rwagent/client.key"
 TLS_PORT, PLAIN_PORT = 8883, 1883
+OPENWRT_RELEASE = "/etc/openwrt_release"  # derivatives have it too
 NO_KEY = "no key of this version"
 NOT_SHOWN = "not shown here"
 
@@ -100,11 +100,20 @@ def _path(default: str | None, may_be_empty: bool = False, is_shown: bool = True
 
 def is_host(text: str) -> bool:
     """Say whether `text` is a host name or an IP address without brackets."""
+    if (":" in text or text[-1:].isdigit()) and _is_address(text):
+        return True
+    labels = text.removesuffix(".").split(".")
+    return len(text) <= 253 and not labels[-1].isdigit() and all(_LABEL.fullmatch(label) for label in labels)
+
+
+def _is_address(text: str) -> bool:
+    # Imported here because most brokers have a name, and their start must not pay for it.
+    import socket
+
     try:
         socket.inet_pton(socket.AF_INET6 if ":" in text else socket.AF_INET, text)
     except (OSError, ValueError):
-        labels = text.removesuffix(".").split(".")
-        return len(text) <= 253 and not labels[-1].isdigit() and all(_LABEL.fullmatch(label) for label in labels)
+        return False
     return True
 
 
@@ -182,12 +191,13 @@ TABLES: dict[str, dict[str, Rule]] = {
         "internet": Rule((), 'expected a list of at most 8 "host:port" or "[address]:port"', _endpoints),
     },
     "router": {
-        "backend": _choice("auto", "auto", "linux", "simulated"),
-        "uplink": _text("auto", '"auto" or a network device\'s name', is_ifname),
+        "backend": _choice("auto", "auto", "openwrt", "linux", "simulated"),
+        "uplink": _text("auto", '"auto" or the name of a network device or of an interface of netifd\'s', is_ifname),
         "public_network": _text("", 'a network of /etc/config/network, or ""', _may_be_empty(lambda text: _UCI_NAME.fullmatch(text) is not None)),
         "contract_mbps": _number(50.0, 0.25, 100_000),
         "adopt": Rule((), "expected a list of at most 64 section names of a-z, A-Z, 0-9 and _", _sections),
         "hostapd_dir": _path("/var/run/hostapd"),
+        "ubus_socket": _path("/var/run/ubus/ubus.sock"),
         "lease_file": _path("", may_be_empty=True),
     },
     "simulated": {
@@ -239,8 +249,6 @@ def _take(document: dict[str, Any]) -> tuple[dict[str, dict[str, Any]], list[Fau
 
 
 def _fault(name: str, value: Any, rule: Rule, into: dict[str, Any]) -> Fault | None:
-    if name == "router.backend" and value == "openwrt":
-        return Fault(name, shown(value), 'which is not part of this version yet: use "linux"')
     try:
         into[name.partition(".")[2]] = rule.accept(value)
     except ValueError:
@@ -282,7 +290,7 @@ def _complete_rest(values: dict[str, dict[str, Any]], identity: str) -> None:
     probe["internet"] = probe["internet"] or ((broker["host"], broker["port"]),)
     values["simulated"]["seed"] = values["simulated"]["seed"] or zlib.crc32(identity.encode()) & 0x7FFFFFFF
     if values["router"]["backend"] == "auto":
-        values["router"]["backend"] = "linux"
+        values["router"]["backend"] = "openwrt" if os.path.exists(OPENWRT_RELEASE) else "linux"
 
 
 def _settings(values: dict[str, dict[str, Any]]) -> Settings:
@@ -322,8 +330,15 @@ def _name(key: str) -> str:
     return key if _BARE_KEY.fullmatch(key) else json.dumps(key)[:SHOWN_CHARACTERS]
 
 
+def _near(word: str, words: list[str]) -> list[str]:
+    # Imported here because a start without a fault must not pay for it.
+    import difflib
+
+    return difflib.get_close_matches(word, words, 1)
+
+
 def _nearest_key(table: str, key: str) -> str:
-    near = difflib.get_close_matches(key, TABLES[table], 1)
+    near = _near(key, list(TABLES[table]))
     elsewhere = [f"{other}.{key}" for other, rules in TABLES.items() if key in rules]
     if near or elsewhere:
         return f"did you mean {f'{table}.{near[0]}' if near else elsewhere[0]}?"
@@ -331,7 +346,7 @@ def _nearest_key(table: str, key: str) -> str:
 
 
 def _nearest_table(name: str) -> str:
-    near = difflib.get_close_matches(name, TABLES, 1)
+    near = _near(name, list(TABLES))
     keys = [f"{key} in the table [{table}]" for table, rules in TABLES.items() for key in rules if key == name]
     if near or keys:
         return f"did you mean {keys[0] if keys else f'[{near[0]}]'}?"

@@ -21,6 +21,10 @@ def open_router(settings: Settings) -> Router:
         chosen = settings.simulated
         start = float(chosen.start) if chosen.start else None
         return simulated.open_router(settings.id, chosen.seed, chosen.speed, chosen.stations_peak, router.contract_mbps, start)
+    if router.backend == "openwrt":
+        from agent.router import openwrt
+
+        return openwrt.open_router(router.uplink, router.lease_file, settings.report.interval_s, settings.paths.run_dir, router.ubus_socket)
     from agent.router import linux
 
     leases = (router.lease_file,) if router.lease_file else linux.LEASE_FILES

@@ -40,7 +40,7 @@ def settings_of(folder: Path, backend: str, **more: dict[str, Any]) -> Settings:
     return settings
 
 
-@pytest.mark.parametrize(("backend", "other"), [("simulated", "agent.router.linux"), ("linux", "agent.router.simulated")])
+@pytest.mark.parametrize(("backend", "other"), [("simulated", "agent.router.linux"), ("linux", "agent.router.simulated"), ("openwrt", "agent.router.linux")])
 def test_only_the_backend_that_is_used_is_loaded(tmp_path: Path, backend: str, other: str) -> None:
     """The other one would be dead weight in the daemon's memory."""
     command = [sys.executable, "-c", PROGRAM, json.dumps(tables(tmp_path, backend))]

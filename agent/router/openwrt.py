@@ -1,0 +1,248 @@
+"""An OpenWrt box as a router: ubus over one connection, root's facts, /proc, /sys, and iw within a budget; without root.
+
+Starts no process but iw's turns (`iw_turns.py`); changes nothing. What ubus cannot tell while ubusd is away is read from the kernel where
+that knows it, else it is missing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
+
+from agent import reach
+from agent.errors import Unavailable
+from agent.records import Board, Bss, Dhcp, Host, Interface, Path, Radio, Station
+from agent.router import addresses, hostapd_ubus, leases, netifd
+from agent.router.child import Program
+from agent.router.clock import SystemClock
+from agent.router.contract import Probe
+from agent.router.host import Health
+from agent.router.iw import Iw
+from agent.router.iw_turns import IwTurns
+from agent.router.netdev import Netdev
+from agent.router.netifd import Logical
+from agent.router.openwrt_wireless import FactsFile, OpenwrtWireless
+from agent.router.text import printable, read_line, whole
+from agent.router.ubus import SOCKET, Call, Refused, Ubus
+
+LEASE_FILE = "/tmp/dhcp.leases"
+PERIOD_S = 60.0  # between two turns of iw for a radio, at least
+PATH_S = 15.0
+LINK_S = 60.0
+SAMPLE_S = 0.9  # what was fetched for one collector serves the others of that sample
+_INFO = Call("system", "info")
+_DUMP = Call("network.interface", "dump", None, frozenset(("inactive", "neighbors", "data", "updated", "dns-search", "ipv6-prefix", "ipv6-prefix-assignment")))
+_KIB = 1024
+_LOAD = 65536
+_DUPLEX: dict[str, Literal["full", "half"]] = {"F": "full", "H": "half"}
+
+
+class _Link(NamedTuple):
+    until: float
+    device: str
+    mbps: int | None
+    duplex: Literal["full", "half"] | None
+
+
+def open_router(
+    uplink: str = "auto", lease_file: str = "", interval_s: float = PERIOD_S, run_dir: str = "/var/run/rwagent", socket: str = SOCKET
+) -> OpenwrtRouter:
+    """Open this box. `uplink`: netifd's name of an interface, a device, or "auto"; `interval_s`: between two reports."""
+    status = os.path.join(run_dir, "status")
+    clock = SystemClock(os.path.join(status, "clock"))
+    period_s = max(PERIOD_S, interval_s)
+    return OpenwrtRouter(uplink, lease_file, clock, Ubus(socket), Iw(Program("iw")), os.path.join(status, "wireless.json"), period_s)
+
+
+class OpenwrtRouter:
+    """One OpenWrt box; every method as the contract says."""
+
+    def __init__(
+        self, uplink: str, lease_file: str, clock: SystemClock, ubus: Ubus, iw: Iw, facts: str, period_s: float = PERIOD_S, sys_class: str = "/sys/class"
+    ) -> None:
+        self.clock = clock
+        self._wanted_uplink = uplink
+        self._lease_file = lease_file
+        self._ubus = ubus
+        self._sys = sys_class
+        self._facts = FactsFile(facts)
+        self._hostapd = hostapd_ubus.HostapdObjects(ubus, clock.monotonic, _INFO)
+        self._wireless = OpenwrtWireless(self._hostapd, IwTurns(iw, clock.monotonic, period_s), self._facts, clock.monotonic, sys_class)
+        self._netdev = Netdev(clock.monotonic, os.path.join(sys_class, "net"))
+        self._health = Health(clock.monotonic, sys_class)
+        self._ifnames: dict[str, str] = {}
+        self._logical: Logical | None = None
+        self._nameservers: tuple[str, ...] = ()
+        self._asked_with: bytes | None = None
+        self._ask_again_at = float("-inf")
+        self._link = _Link(float("-inf"), "", None, None)
+
+    def boot(self) -> str:
+        """The first 16 hex digits of the kernel's boot_id."""
+        boot_id = read_line("/proc/sys/kernel/random/boot_id")
+        if boot_id is None:
+            raise Unavailable("/proc/sys/kernel/random/boot_id cannot be read")
+        return boot_id.replace("-", "")[:16]
+
+    def board(self) -> Board:
+        """What box this is, by `system board`; by the kernel while ubus is away."""
+        system = os.uname()
+        try:
+            told = self._ubus.call("system", "board")
+        except Unavailable:
+            told = {}
+        release = told.get("release")
+        words = [release.get(key) for key in ("distribution", "version")] if isinstance(release, Mapping) else []
+        name = " ".join(word for word in words if isinstance(word, str))
+        return Board(
+            model=_text(told, "model", system.machine),
+            board=_text(told, "board_name", system.machine),
+            os=printable(name) or "OpenWrt",
+            kernel=_text(told, "kernel", system.release),
+            hostname=_text(told, "hostname", system.nodename),
+            backend="openwrt",
+        )
+
+    def radios(self) -> list[Radio]:
+        """Every radio, by hostapd's objects, root's facts and iw's turns."""
+        return self._wireless.radios()
+
+    def bss(self) -> list[Bss]:
+        """Every BSS, by hostapd's objects; what root's facts want and hostapd does not run is down."""
+        networks = self._wireless.networks()
+        # Asked before the counters: those of a device made anew in between must not pass for the former one's.
+        numbers = {network.ifname: whole(read_line(f"{self._sys}/net/{network.ifname}/ifindex") or "") for network in networks}
+        counters = self._netdev.counters() if networks else {}
+        self._ifnames = {printable(network.ifname): network.ifname for network in networks}
+        found = []
+        for network in networks:
+            moved = counters.get(network.ifname)
+            rx, tx = (moved.rx_bytes_total, moved.tx_bytes_total) if moved else (None, None)
+            shown, number = printable(network.ifname), numbers[network.ifname]
+            found.append(Bss(shown, network.radio, network.band, network.ssid, network.bssid, network.up, rx, tx, network.pair, number))
+        return found
+
+    def stations(self, ifname: str) -> list[Station]:
+        """Every station entry of one BSS that `bss` named."""
+        return self._wireless.stations(self._ifnames.get(ifname, ifname))
+
+    def interfaces(self) -> list[Interface]:
+        """Every network device worth reporting; an uplink without a speed of its own (PPP, a switch's port) has that of the device below it."""
+        uplink = self._uplink()
+        found = self._netdev.interfaces(uplink, self._wireless.names())
+        lower = self._logical.lower if self._logical else None
+        for number, interface in enumerate(found):
+            if interface.role == "uplink" and interface.up and interface.link_mbps is None and lower:
+                link = self._link_of(lower)
+                found[number] = interface._replace(link_mbps=link.mbps, duplex=link.duplex)
+        return found
+
+    def host(self) -> Host:
+        """The box's own health, by psutil; room on flash and in /tmp by `system info`, for the daemon's jail has mounts of its own."""
+        host = self._health.read()
+        info = self._hostapd.told_beside(SAMPLE_S)
+        try:
+            info = self._ubus.call(*_INFO[:2]) if info is None else info
+        except Unavailable:
+            return host
+        root, tmp, load = info.get("root"), info.get("tmp"), info.get("load")
+        flash_free, flash_total = _kib(root, "avail", "free"), _kib(root, "total")
+        if flash_free is not None and flash_total:
+            host = host._replace(flash_free_bytes=flash_free, flash_total_bytes=flash_total)
+        tmp_free = _kib(tmp, "avail", "free")
+        if tmp_free is not None:
+            host = host._replace(tmp_free_bytes=tmp_free)
+        if isinstance(load, list) and load and isinstance(load[0], int):
+            host = host._replace(load1=load[0] / _LOAD)
+        return host
+
+    def path(self) -> Path:
+        """The way out: which device by netifd, the rest by the kernel, and by netifd again where the kernel's table does not say."""
+        device = self._uplink()
+        if device is None:
+            return Path(None, False, None, None, self._nameservers or addresses.nameservers(), None)
+        seen = addresses.read_path(device, self._netdev.is_up(device))
+        logical = self._logical
+        if logical is None:
+            return seen
+        # Policy routing (mwan3) keeps the default route out of the main table, and a jail has no resolv.conf.
+        gateway = seen.gateway or next((gateway for gateway in logical.gateways if gateway), None)
+        if gateway and gateway.startswith("fe80:") and "%" not in gateway:
+            gateway = f"{gateway}%{printable(device)}"
+        address = seen.address or next(iter(logical.addresses), None)
+        return seen._replace(address=address, gateway=gateway, nameservers=self._nameservers or seen.nameservers)
+
+    def probe(self, path: Path, dns_name: str, internet: tuple[tuple[str, int], ...], now: float) -> Probe:
+        """Start a layered probe of `path`."""
+        return reach.start(path, dns_name, internet, now)
+
+    def dhcp(self) -> Dhcp:
+        """Leases by dnsmasq's file, else by odhcpd; the pools by root's facts."""
+        facts = self._facts.get()
+        pools = facts.pools if facts else None
+        if pools is not None and not pools:
+            raise Unavailable("no network has a DHCP pool: this box serves no DHCP")
+        # One pool of unknown size makes the sum unknown.
+        sizes = None if pools is None or None in pools.values() else sum(size or 0 for size in pools.values())
+        file = self._lease_file or (facts.lease_file if facts else None) or LEASE_FILE
+        try:
+            used = leases.read_leases((file,), self.clock.wall(), self.clock.state() == "ntp").leases
+        except Unavailable as error:
+            used = self._leases_by_odhcpd(error)
+        return Dhcp(used, sizes)
+
+    def _leases_by_odhcpd(self, error: Unavailable) -> int:
+        try:
+            devices = self._ubus.call("dhcp", "ipv4leases").get("device")
+        except Unavailable as other:
+            raise Unavailable(f"{error}; {other}") from None
+        rows = [device.get("leases") for device in devices.values() if isinstance(device, Mapping)] if isinstance(devices, Mapping) else []
+        return len({row["address"] for of_one in rows if isinstance(of_one, list) for row in of_one if isinstance(row, Mapping) and "address" in row})
+
+    def _uplink(self) -> str | None:
+        """Name the uplink's device; netifd is asked when the routes changed, and every 15 s."""
+        routes, now = addresses.routes_as_they_are(), self.clock.monotonic()
+        if routes != self._asked_with or now >= self._ask_again_at:
+            try:
+                (answer,) = self._ubus.call_all([_DUMP])
+                known = [] if isinstance(answer, Refused) else netifd.parse_dump(answer)
+            except Unavailable:
+                known = []  # what netifd last said stands, as long as it cannot be asked
+            chosen = netifd.uplink_of(known, self._wanted_uplink)
+            if chosen is not None:
+                self._nameservers = netifd.nameservers_by(known, chosen)
+                self._logical = chosen
+            elif known:
+                self._logical, self._nameservers = None, ()
+            self._asked_with, self._ask_again_at = routes, now + PATH_S
+        if self._logical is not None:
+            return self._logical.device or self._logical.lower
+        if self._wanted_uplink != "auto":
+            return self._wanted_uplink
+        route = addresses.default_route()
+        return route.device if route else None
+
+    def _link_of(self, device: str) -> _Link:
+        """Ask netifd for a device's speed, once a minute."""
+        now = self.clock.monotonic()
+        if now >= self._link.until or self._link.device != device:
+            try:
+                speed = self._ubus.call("network.device", "status", {"name": device}).get("speed")
+            except Unavailable:
+                speed = None
+            # "1000F" is full duplex, "100H" half; "-1F" and "0F" where the driver does not know.
+            mbps = (whole(speed[:-1]) if isinstance(speed, str) else None) or None
+            self._link = _Link(now + LINK_S, device, mbps, _DUPLEX.get(str(speed)[-1:]) if mbps else None)
+        return self._link
+
+
+def _text(table: Mapping[str, object], key: str, fallback: str) -> str:
+    value = table.get(key)
+    return printable(value) if isinstance(value, str) and value else fallback
+
+
+def _kib(table: object, *keys: str) -> int | None:
+    """Give the first of these figures there is, in bytes."""
+    values = [table.get(key) for key in keys] if isinstance(table, Mapping) else []
+    return next((value * _KIB for value in values if isinstance(value, int) and not isinstance(value, bool) and value >= 0), None)
