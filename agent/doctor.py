@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 
 from agent import settings, status
-from agent.checks import CHECKS
+from agent.checks import checks_for
 from agent.errors import Rejected, Unavailable
 from agent.finding import Case, Check, Finding, Verdict
 from agent.router import backends
@@ -25,13 +25,13 @@ def examine(config: str) -> list[Finding]:
     except Faults as error:
         remedy = "correct the file; docs/agent.toml shows every key"
         faults = [Finding("settings", "bad", f"{error.file}: {fault.sentence()}", remedy) for fault in error.faults]
-        return faults + [Finding(name, "skipped", "the settings come first") for name in CHECKS]
+        return faults + [Finding(name, "skipped", "the settings come first") for name in checks_for("")]
     known = Finding("settings", "ok", f"{config}: {loaded.id} in {loaded.city}, backend {loaded.router.backend}")
     try:
         router = backends.open_router(loaded)
     except (Unavailable, Rejected) as error:
         return [known, Finding("router", "bad", str(error), "set router.backend to what this box is")]
-    return [known, *run(CHECKS, Case(config, loaded, router, status.read(loaded.paths.run_dir)))]
+    return [known, *run(checks_for(loaded.router.backend), Case(config, loaded, router, status.read(loaded.paths.run_dir)))]
 
 
 def run(checks: Mapping[str, Check], case: Case) -> list[Finding]:

@@ -11,33 +11,17 @@ from pathlib import Path
 import pytest
 
 from agent import doctor
-from agent.checks import CHECKS
+from agent.checks import checks_for
 from agent.errors import Unavailable
 from agent.finding import Case, Finding
-from agent.settings_rules import resolve
 from agent.status import Status
 from tests.fakes.router import FakeRouter
-
-SETTINGS = """
-[agent]
-id = "rw-1"
-city = "malang"
-[broker]
-host = "127.0.0.1"
-port = 1
-tls = false
-[router]
-backend = "simulated"
-[paths]
-run_dir = "{run_dir}"
-"""
+from tests.settings_of import settings, simulated_file
 
 
 @pytest.fixture
 def case() -> Case:
-    settings, _ = resolve({"agent": {"id": "rw-1", "city": "malang"}, "broker": {"host": "localhost", "tls": False}})
-    assert settings is not None
-    return Case("/nowhere/agent.toml", settings, FakeRouter(), Status(False, "none", None, {}))
+    return Case("/nowhere/agent.toml", settings(), FakeRouter(), Status(False, "none", None, {}))
 
 
 def test_a_check_that_cannot_look_hinders_no_other(case: Case) -> None:
@@ -97,14 +81,12 @@ def test_faulty_settings_are_findings_and_nothing_else_is_looked_at(tmp_path: Pa
     file.write_text("[brokr]\n")
     findings = doctor.examine(str(file))
     assert {finding.name for finding in findings if finding.verdict == "bad"} == {"settings"}
-    assert [finding.name for finding in findings if finding.verdict == "skipped"] == list(CHECKS)
+    assert [finding.name for finding in findings if finding.verdict == "skipped"] == list(checks_for(""))
 
 
 @pytest.fixture
 def ill(tmp_path: Path) -> Iterator[list[Finding]]:
-    file = tmp_path / "agent.toml"
-    file.write_text(SETTINGS.format(run_dir=tmp_path / "run"))
-    yield doctor.examine(str(file))
+    yield doctor.examine(str(simulated_file(tmp_path)))
 
 
 def test_what_is_bad_or_a_warning_has_a_remedy(ill: list[Finding]) -> None:

@@ -16,29 +16,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.settings_of import simulated_file
+
 ROOT = Path(__file__).parent.parent
 WITHIN_S = 30.0
-SETTINGS = """
-[agent]
-id = "rw-0501"
-city = "malang"
-[broker]
-host = "127.0.0.1"
-port = 1
-tls = false
-[router]
-backend = "simulated"
-[paths]
-run_dir = "{run_dir}"
-"""
 
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     """Settings of a simulated access point whose broker is not there."""
-    file = tmp_path / "agent.toml"
-    file.write_text(SETTINGS.format(run_dir=tmp_path / "run"))
-    return file
+    return simulated_file(tmp_path)
 
 
 def rwagent(*arguments: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:

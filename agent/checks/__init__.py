@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from agent.checks import broker, certificate, clock, daemon, files, run_dir, storage, uplink, wifi
+from agent.checks import acl, broker, certificate, clock, daemon, facts, files, offload, public_network, radios, rpcd, run_dir, storage, ubus, uplink, wifi
 from agent.finding import Check
 
 CHECKS: dict[str, Check] = {
-    module.NAME: module.check for module in (files, run_dir, storage, clock, uplink, wifi, certificate, broker, daemon)
+    module.NAME: module.check
+    for module in (files, run_dir, storage, clock, ubus, acl, rpcd, facts, uplink, wifi, radios, public_network, offload, certificate, broker, daemon)
 }
+# What no other box has: the doctor does not speak of them elsewhere.
+ONLY_OPENWRT = frozenset(module.NAME for module in (ubus, acl, rpcd, facts, radios, public_network, offload))
+
+
+def checks_for(backend: str) -> dict[str, Check]:
+    """Give the checks of a box that is read by `backend`, in order; "" when it is not known what it is."""
+    return {name: check for name, check in CHECKS.items() if backend == "openwrt" or name not in ONLY_OPENWRT}

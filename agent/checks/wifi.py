@@ -5,20 +5,24 @@ from __future__ import annotations
 import os
 import stat
 
+from agent.checks import openwrt
 from agent.finding import Case, Finding
 from agent.router.text import printable
 
 NAME = "wifi"
-SBIN = "/usr/sbin:/sbin"
+PHYS = "/sys/class/ieee80211"
 
 
-def check(case: Case) -> list[Finding]:
+def check(case: Case, root: str = openwrt.ROOT) -> list[Finding]:
     """Look at the radios, and at the two ways to hear of stations."""
     if case.settings.router.backend == "simulated":
         return [Finding(NAME, "skipped", "the router is simulated")]
-    if not _names("/sys/class/ieee80211"):
+    if not _names(openwrt.below(root, PHYS)):
         return [Finding(NAME, "skipped", "this box has no Wi-Fi radio")]
-    return [*_radios(case), _iw(), hostapd(case.settings.router.hostapd_dir)]
+    if openwrt.is_openwrt(case):
+        # There hostapd is asked by ubus, and radios.py knows what is wanted.
+        return [_iw(root)]
+    return [*_radios(case), _iw(root), hostapd(case.settings.router.hostapd_dir)]
 
 
 def _radios(case: Case) -> list[Finding]:
@@ -29,11 +33,10 @@ def _radios(case: Case) -> list[Finding]:
     return [Finding(NAME, "ok", f"on air: {', '.join(f'{radio.name} ({radio.band}, channel {radio.channel})' for radio in radios)}")]
 
 
-def _iw() -> Finding:
-    folders = f"{os.environ.get('PATH', '')}:{SBIN}".split(":")
-    if any(os.access(os.path.join(folder, "iw"), os.X_OK) for folder in folders if folder):
+def _iw(root: str) -> Finding:
+    if openwrt.has_program("iw", root):
         return Finding("iw", "ok", "iw is there")
-    return Finding("iw", "bad", "iw is missing: channel, noise, airtime and retries cannot be read", "apk add iw, opkg install iw or apt install iw")
+    return Finding("iw", "bad", "iw is missing: channel, noise, airtime and retries cannot be read", openwrt.install("iw", root))
 
 
 def hostapd(folder: str) -> Finding:

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from agent import settings_rules
 from agent.checks import certificate, clock, daemon, files, run_dir, storage, uplink, wifi
 from agent.finding import Case
 from agent.records import Host, Reach
@@ -18,16 +17,14 @@ from agent.records import Path as WayOut
 from agent.status import Status
 from tests.fakes import certificates
 from tests.fakes.router import FakeClock, FakeRouter
+from tests.settings_of import settings
 
 NOT_RUNNING = Status(False, "there is no daemon.json", None, {})
 CA = certificates.authority()
 
 
 def make(router: FakeRouter | None = None, status: Status = NOT_RUNNING, config: str = "/nowhere", **tables: dict[str, Any]) -> Case:
-    document = {"agent": {"id": "rw-1", "city": "malang"}, "broker": {"host": "localhost", "tls": False}}
-    settings, faults = settings_rules.resolve(document | tables)
-    assert settings is not None, faults
-    return Case(config, settings, router or FakeRouter(), status)
+    return Case(config, settings(**tables), router or FakeRouter(), status)
 
 
 def host(**values: int) -> Host:
