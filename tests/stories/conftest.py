@@ -20,11 +20,11 @@ SLOWEST = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let each of xdist's workers begin with slow stories, which mostly wait: a worker's first share is a 4 * workers-th of all, in order."""
+    """Let each of xdist's workers begin with slow stories, which mostly wait: with worksteal each is given an equal share of all, in order."""
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     slow = sorted((item for item in items if item.name.startswith(SLOWEST)), key=lambda item: [item.name.startswith(name) for name in SLOWEST], reverse=True)
     rest = [item for item in items if item not in slow]
-    share = max(len(items) // (4 * workers), 2)
+    share = max(len(items) // workers, 2)
     for worker in range(workers):
         rest[worker * share : worker * share] = slow[worker::workers]
     items[:] = rest
