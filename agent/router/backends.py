@@ -24,7 +24,8 @@ def open_router(settings: Settings) -> Router:
     if router.backend == "openwrt":
         from agent.router import openwrt
 
-        return openwrt.open_router(router.uplink, router.lease_file, settings.report.interval_s, settings.paths.run_dir, router.ubus_socket)
+        report = settings.report
+        return openwrt.open_router(router.uplink, router.lease_file, report.interval_s, settings.paths.run_dir, router.ubus_socket, report.sample_s)
     from agent.router import linux
 
     leases = (router.lease_file,) if router.lease_file else linux.LEASE_FILES

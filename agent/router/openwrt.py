@@ -24,12 +24,13 @@ from agent.router.netdev import Netdev
 from agent.router.netifd import Logical
 from agent.router.openwrt_wireless import FactsFile, OpenwrtWireless
 from agent.router.text import printable, read_line, whole
-from agent.router.ubus import SOCKET, Call, Refused, Ubus
+from agent.router.ubus import SOCKET, TIMEOUT_S, Call, Refused, Ubus
 
 LEASE_FILE = "/tmp/dhcp.leases"
 PERIOD_S = 60.0  # between two turns of iw for a radio, at least
 PATH_S = 15.0
 LINK_S = 60.0
+ANSWER_RATIO = 0.3  # of the time between two samples
 SAMPLE_S = 0.9  # what was fetched for one collector serves the others of that sample
 _INFO = Call("system", "info")
 _DUMP = Call("network.interface", "dump", None, frozenset(("inactive", "neighbors", "data", "updated", "dns-search", "ipv6-prefix", "ipv6-prefix-assignment")))
@@ -46,13 +47,15 @@ class _Link(NamedTuple):
 
 
 def open_router(
-    uplink: str = "auto", lease_file: str = "", interval_s: float = PERIOD_S, run_dir: str = "/var/run/rwagent", socket: str = SOCKET
+    uplink: str = "auto", lease_file: str = "", interval_s: float = PERIOD_S, run_dir: str = "/var/run/rwagent", socket: str = SOCKET, sample_s: float = 10.0
 ) -> OpenwrtRouter:
-    """Open this box. `uplink`: netifd's name of an interface, a device, or "auto"; `interval_s`: between two reports."""
+    """Open this box. `uplink`: netifd's name of an interface, a device, or "auto"; `interval_s`, `sample_s`: between two reports, two samples."""
     status = os.path.join(run_dir, "status")
     clock = SystemClock(os.path.join(status, "clock"))
     period_s = max(PERIOD_S, interval_s)
-    return OpenwrtRouter(uplink, lease_file, clock, Ubus(socket), Iw(Program("iw")), os.path.join(status, "wireless.json"), period_s)
+    # Who hangs behind ubus must cost a collector less than the time after which it is interrupted and set aside.
+    ubus = Ubus(socket, min(TIMEOUT_S, ANSWER_RATIO * sample_s))
+    return OpenwrtRouter(uplink, lease_file, clock, ubus, Iw(Program("iw")), os.path.join(status, "wireless.json"), period_s)
 
 
 class OpenwrtRouter:

@@ -8,16 +8,22 @@ Lines: `trust ntp|floor|none`, `step SECONDS`, `wall UNIX_SECONDS`. Nothing of t
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 
 from agent import settings as settings_door
 from agent.collectors import COLLECTORS
 from agent.daemon import Daemon
-from agent.router import backends
-from agent.router.contract import Clock
+from agent.router import backends, openwrt
+from agent.router.child import Program
+from agent.router.clock import SystemClock
+from agent.router.contract import Clock, Router
+from agent.router.iw import Iw
 from agent.router.simulated import SimulatedClock
+from agent.router.ubus import Ubus
 from agent.run_dir import hold
+from agent.settings import Settings
 from tests.stories.misbehaving import bad
 
 
@@ -42,6 +48,19 @@ class FastClock:
         return self._clock.real_seconds(seconds / self._times)
 
 
+def open_fast(settings: Settings, times: float) -> Router:
+    """Open the settings' router on a clock that runs fast; OpenWrt's parts keep the clock they are made with."""
+    if settings.router.backend != "openwrt":
+        router = backends.open_router(settings)
+        router.clock = FastClock(router.clock, times)
+        return router
+    status = os.path.join(settings.paths.run_dir, "status")
+    clock = FastClock(SystemClock(os.path.join(status, "clock")), times)
+    ubus, iw, facts = Ubus(settings.router.ubus_socket, monotonic=clock.monotonic), Iw(Program("iw")), os.path.join(status, "wireless.json")
+    period_s = max(openwrt.PERIOD_S, settings.report.interval_s)
+    return openwrt.OpenwrtRouter(settings.router.uplink, settings.router.lease_file, clock, ubus, iw, facts, period_s)  # type: ignore[arg-type]  # a clock
+
+
 def obey(clock: SimulatedClock, line: str) -> None:
     """Do to the clock what a line says."""
     word, value = line.split()
@@ -59,7 +78,7 @@ def main(arguments: list[str]) -> int:
     settings = settings_door.restore(settings_door.read_fd(int(words["--settings-fd"])))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s.%(msecs)03d %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     lock = hold(settings.paths.run_dir)
-    router = backends.open_router(settings)
+    router = open_fast(settings, float(words["--fast"])) if "--fast" in words else backends.open_router(settings)
     ways = (pair.split(":") for pair in words.get("--bad", "").split(",") if pair)
     collectors = COLLECTORS | {name: bad(name, way) for name, way in ways}
     for line in words.get("--first", "").split(";"):
@@ -70,8 +89,6 @@ def main(arguments: list[str]) -> int:
         for line in sys.stdin:
             obey(router.clock, line)  # type: ignore[arg-type]  # as above
 
-    if "--fast" in words:
-        router.clock = FastClock(router.clock, float(words["--fast"]))
     threading.Thread(target=listen, daemon=True).start()
     Daemon(settings, router, collectors).run()
     return 0 if lock else 1

@@ -170,9 +170,9 @@ class City:
 
 
 class Wire:
-    """A TCP wire to a broker's port that can be shut, cut, clogged, and rid of the broker's PUBACKs."""
+    """A TCP wire to a broker's port that can be shut, cut, clogged, and rid of the broker's PUBACKs; its near end is `listener`, else one on loopback."""
 
-    def __init__(self, to_port: int, *, is_open: bool = True) -> None:
+    def __init__(self, to_port: int, *, is_open: bool = True, listener: socket.socket | None = None) -> None:
         self.is_open = is_open
         self.swallows_pubacks = False
         self.swallowed = 0
@@ -181,7 +181,7 @@ class Wire:
         self._lock = threading.Lock()
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._frozen: set[socket.socket] = set()
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = listener or socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -449,9 +449,9 @@ class World:
         self._stack.callback(city.leave)
         return city.join()
 
-    def wire(self, to_port: int, *, is_open: bool = True) -> Wire:
+    def wire(self, to_port: int, *, is_open: bool = True, listener: socket.socket | None = None) -> Wire:
         """Lay a wire to a port on loopback."""
-        wire = Wire(to_port, is_open=is_open)
+        wire = Wire(to_port, is_open=is_open, listener=listener)
         self._stack.callback(wire.close)
         return wire
 
