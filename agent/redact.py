@@ -126,14 +126,15 @@ def _replace(directory: int, name: str, content: bytes) -> None:
     new = f"{name}.{os.getpid()}"
     with suppress(FileNotFoundError):
         os.unlink(new, dir_fd=directory)
-    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, _MODE, dir_fd=directory), "wb") as file:
-        # A strict umask must not keep it from the daemon.
-        os.fchmod(file.fileno(), _MODE)
-        file.write(content)
     try:
+        with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, _MODE, dir_fd=directory), "wb") as file:
+            # A strict umask must not keep it from the daemon.
+            os.fchmod(file.fileno(), _MODE)
+            file.write(content)
         os.rename(new, name, src_dir_fd=directory, dst_dir_fd=directory)
     except OSError:
-        os.unlink(new, dir_fd=directory)
+        with suppress(FileNotFoundError):
+            os.unlink(new, dir_fd=directory)
         raise
 
 

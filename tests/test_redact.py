@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import stat
 import subprocess
 import sys
@@ -114,6 +115,20 @@ def test_a_file_closed_to_the_daemon_is_opened(directory: Path) -> None:
     path.chmod(0o600)
     redact.write(str(path), b"{}\n")
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
+def test_a_write_that_fails_leaves_the_older_file(directory: Path) -> None:
+    """The daemon never finds half a file, or none, because memory ran out."""
+    path = directory / "wireless.json"
+    redact.write(str(path), b"{}\n")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, before[1]))
+    try:
+        with pytest.raises(Rejected, match="cannot be written"):
+            redact.write(str(path), b" " * 4096)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert path.read_bytes() == b"{}\n" and names(directory) == ["wireless.json"]
 
 
 @pytest.mark.parametrize("plant", [Path.symlink_to, Path.hardlink_to])

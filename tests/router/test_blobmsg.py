@@ -158,6 +158,17 @@ def test_bytes_that_lie_are_malformed(raw: bytes) -> None:
 
 
 @pytest.mark.parametrize("kind", [blobmsg.TABLE, blobmsg.ARRAY])
+def test_an_attribute_does_not_reach_beyond_what_holds_it(kind: int) -> None:
+    """A length that ends well, but in the next attribute of the table outside, is a lie all the same."""
+    behind = attribute(blobmsg.STRING, b"b", b"behind\0")
+    honest = attribute(blobmsg.STRING, b"a", b"text\0")
+    lying = attribute(blobmsg.STRING, b"a", b"text\0", length=len(honest) + len(behind.rstrip(b"\0")) + 1)
+    assert decode(attribute(kind, b"t", honest) + behind)["b"] == "behind"
+    with pytest.raises(Malformed):
+        decode(attribute(kind, b"t", lying) + behind)
+
+
+@pytest.mark.parametrize("kind", [blobmsg.TABLE, blobmsg.ARRAY])
 def test_depth_is_bounded_when_reading(kind: int) -> None:
     """Tables in tables in tables do not reach Python's own stack."""
     raw = b""

@@ -126,6 +126,14 @@ def test_a_size_that_is_none_is_not_known(limit: object) -> None:
     assert facts(dhcp={"lan": {"limit": limit}}).pools == {"lan": None}
 
 
+@pytest.mark.parametrize("claim", [0, 1, "true", "0", "", [], {"up": True}])
+def test_a_claim_that_is_neither_true_nor_false_is_unknown(claim: object) -> None:
+    """No text and no number is taken for yes or no."""
+    (radio,) = facts(radios={"radio0": {"up": claim, "disabled": claim}}).radios
+    told = facts(offload={"software": claim, "hardware": claim})
+    assert (radio.is_up, radio.is_disabled, network(hidden=claim).is_hidden, told.is_software_offload, told.is_hardware_offload) == (None,) * 5
+
+
 @pytest.mark.parametrize("path", ["dhcp.leases", "", "/tmp/a\nb", 5])
 def test_a_path_that_is_none_is_left_out(path: object) -> None:
     """Only a whole path that prints."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from agent.errors import Unavailable
 from agent.router.hostapd_ubus import SETTLE_S, HostapdObjects, parse_clients, parse_status
-from agent.router.ubus import Refused
+from agent.router.ubus import Call, Refused
 from tests.fakes.ubus import FakeUbus
 
 CAPTURES = Path(__file__).parents[1] / "captures" / "ubus"
@@ -86,6 +87,12 @@ def test_addresses_are_in_lower_case_and_each_station_counts_once() -> None:
     assert [station.mac for station in told] == [MAC]
 
 
+def test_an_address_in_capitals_is_in_lower_case() -> None:
+    """One with letters in it."""
+    (station,) = parse_clients("a", {"clients": {"02:AB:CD:EF:03:00": {"authorized": True}}}) or ()
+    assert station.mac == "02:ab:cd:ef:03:00"
+
+
 def test_an_ssid_that_would_move_a_terminal_is_spelt_out() -> None:
     """Quotes and UTF-8 stay, line breaks and bytes that are not UTF-8 become escapes."""
     assert parse_status("a", STATUS | {"ssid": 'Warung "Bu Tini"\né\udcff'}).ssid == 'Warung "Bu Tini"\\x0aé\\xff'
@@ -155,11 +162,41 @@ def test_a_hostapd_that_does_not_come_back_to_a_new_ubusd_is_gone_after_a_while(
     assert box.objects.read() == {}
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root is shown everything, so nothing is hidden from it")
+@pytest.fixture
+def nobody() -> Iterator[None]:
+    """Not to be root, from whom ubusd hides nothing."""
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(65534)
+    yield
+    os.seteuid(before)
+
+
+@pytest.mark.usefixtures("nobody")
 def test_a_missing_access_list_is_not_an_empty_box() -> None:
     """A caller without root is told that nothing exists."""
     with pytest.raises(Unavailable, match=r"acl\.d"):
         HostapdObjects(FakeUbus(), lambda: 0.0).read()  # type: ignore[arg-type]  # as above
+
+
+def test_a_bss_that_appears_beside_others_is_found() -> None:
+    """A push added a network; those that were there go on."""
+    box = Box()
+    box.objects.read()
+    box.ubus.answers["hostapd.phy1-ap1"] = {"get_status": STATUS, "get_clients": CLIENTS}
+    assert list(box.objects.read()) == ["phy1-ap0", "phy1-ap1"]
+
+
+def test_what_was_told_beside_grows_old() -> None:
+    """An answer serves the sample that it was fetched in, and no later one."""
+    box = Box()
+    box.ubus.answers["system"] = {"info": {"uptime": 5}}
+    objects = HostapdObjects(box.ubus, lambda: box.now, Call("system", "info"))  # type: ignore[arg-type]  # as above
+    objects.read()  # the object is looked up
+    objects.read()
+    assert objects.told_beside(1.0) == {"uptime": 5}
+    box.now += 1.0
+    assert objects.told_beside(1.0) is None
 
 
 INNER = ("ssid", "dfs", "clients", "signal", "op_class", "freq", "cac_active", MAC)

@@ -103,6 +103,14 @@ def test_a_changed_channel_makes_the_old_width_and_power_unknown(box: Box) -> No
     assert "dev" in box.samples(7, moved)
 
 
+def test_a_survey_of_another_channel_is_not_told_of_this_one(box: Box) -> None:
+    """Until the next turn the noise and the airtime of the new channel are unknown."""
+    box.samples(1)
+    assert box.samples(1, TWO | {"radio0": Tuned(("phy0-ap0", "phy0-ap1"), 2462, True)}) == []
+    assert box.turns.survey("radio0") == NO_SURVEY
+    assert box.turns.survey("radio1") != NO_SURVEY
+
+
 def test_iw_dev_is_asked_again_when_it_grew_old(box: Box) -> None:
     """A changed power shows without anything else changing."""
     box.samples(12)
@@ -146,3 +154,27 @@ def test_an_iw_that_fails_leaves_the_survey_unknown(box: Box) -> None:
     box.samples(24)
     assert box.turns.survey("radio0") == NO_SURVEY
     assert box.turns.survey("radio1") != NO_SURVEY
+
+
+class Interrupted(BaseException):
+    """What ends a collector that takes too long."""
+
+
+class HangingProgram(Program):
+    """A program that takes so long that its caller is interrupted."""
+
+    runs = 0
+
+    def run(self, *arguments: str) -> str:
+        self.runs += 1
+        raise Interrupted
+
+
+def test_an_iw_that_was_interrupted_is_not_run_again_at_once() -> None:
+    """Else each sample would cost its whole time, and start one process."""
+    program = HangingProgram("iw")
+    turns = IwTurns(Iw(program), lambda: 1000.0, PERIOD_S)
+    with pytest.raises(Interrupted):
+        turns.step({"radio1": TWO["radio1"]})
+    turns.step({"radio1": TWO["radio1"]})
+    assert program.runs == 1

@@ -121,6 +121,14 @@ def test_a_wanted_network_without_an_object_is_down_whatever_netifd_says(box: Bo
     assert box.radios()["radio0"] == ("phy1", False, True)
 
 
+def test_netifds_up_brings_no_network_on_air(box: Box) -> None:
+    """Its word stands in root's facts, for people; what is on air is hostapd's to say."""
+    box.wants(radio0={"phy": "phy1", "band": "2g", "up": True, "pending": False, "networks": [network("phy1-ap0", "net1")]})
+    box.off_air("phy1-ap0")
+    assert box.up()["phy1-ap0"] is False
+    assert box.radios()["radio0"] == ("phy1", False, True)
+
+
 def test_a_missing_network_is_named_by_what_it_was_called(box: Box) -> None:
     """netifd names no interface while a radio is down; the SSID's row must not change its name for that."""
     box.wants_both()

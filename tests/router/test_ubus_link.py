@@ -8,6 +8,7 @@ import os
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -150,6 +151,20 @@ def test_a_ubusd_that_accepts_but_does_not_greet_costs_the_deadline(path: str) -
         Ubus(path, 0.05).call("a", "m")
 
 
+def test_a_greeting_after_the_deadline_is_too_late(path: str) -> None:
+    """Connecting is under the call's deadline, the greeting included: what comes later is not waited for."""
+    is_over = threading.Event()
+
+    def late(connection: socket.socket) -> None:
+        is_over.wait(1.0)
+        silent(connection)
+
+    with Ubusd(path, late):
+        with pytest.raises(Unavailable, match="no answer in time"):
+            Ubus(path, 0.05).call("a", "m")
+        is_over.set()
+
+
 def test_a_ubusd_whose_queue_is_full_costs_the_deadline(path: str) -> None:
     """Long stopped, nothing is accepted any more; connecting is under the deadline too."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as stopped:
@@ -248,6 +263,28 @@ def test_a_megabyte_split_anywhere_is_one_answer(path: str) -> None:
         ubus = Ubus(path, ENOUGH_S)
         assert ubus.call("a", "m") == {"t": text}
         ubus.close()
+
+
+TOO_MUCH = [
+    ("messages", ubus_link.MOST_BODIES + 1, lambda message: data(message, {"n": 1})),
+    ("bytes", 3, lambda message: data(message, {"t": "x" * ((1 << 20) - 100)})),
+    ("events", ubus_link.MOST_HEARD + 1, lambda message: wire.pack(wire.INVOKE, 1, 0, ((Attribute.OBJECT, 5), (Attribute.METHOD, "e")))),
+]
+
+
+@pytest.mark.parametrize(("what", "number", "one"), TOO_MUCH, ids=[what for what, _, _ in TOO_MUCH])
+def test_more_than_an_answer_may_have_is_refused(path: str, what: str, number: int, one: Callable[[Message], bytes]) -> None:
+    """Also when it comes to an end: memory for it is bounded."""
+    answer = objects({"a": 5}, echo)
+
+    def flooding(message: Message, body: Body) -> bytes:
+        return (one(message) * number if message.type == wire.INVOKE else b"") + answer(message, body)
+
+    with Ubusd(path, answering(flooding)):
+        ubus = Ubus(path, ENOUGH_S)
+        with pytest.raises(Unavailable, match=rf"^ubus a m: more than \d+ {what}"):
+            ubus.call("a", "m")
+        assert ubus.fileno() == -1
 
 
 def test_a_descriptor_passed_with_an_answer_is_closed(path: str) -> None:

@@ -45,6 +45,15 @@ def test_recorded_messages_are_the_same_however_they_are_split(name: str, sender
     assert [message for at in range(len(raw)) for message in stream.feed(raw[at : at + 1])] == whole.feed(raw)
 
 
+def test_a_piece_may_end_in_the_middle_of_the_next_message() -> None:
+    """Pieces of any size give the same messages: what is left of one piece belongs to the next."""
+    raw = b"".join(wire.pack(wire.DATA, seq, 7, _EVERY_ATTRIBUTE) for seq in range(3))
+    for size in range(1, len(raw)):
+        stream = Stream()
+        messages = [message for at in range(0, len(raw), size) for message in stream.feed(raw[at : at + size])]
+        assert messages == Stream().feed(raw), f"pieces of {size} bytes"
+
+
 @pytest.mark.parametrize("name", [name for name in NAMES if recording(name).sent("client")])
 def test_recorded_requests_pack_to_their_bytes(name: str) -> None:
     """What `ubus` sent, read and written again, is the same to the byte."""
