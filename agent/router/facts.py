@@ -12,8 +12,6 @@ import stat
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from agent.router.text import read_bytes
-
 VERSION = 1
 FILE_BYTES = 65536
 MOST_RADIOS = 16
@@ -70,15 +68,27 @@ class Facts(NamedTuple):
 EMPTY = Facts()
 
 
+def is_wanted(radio: RadioFacts, network: Network) -> bool:
+    """Say whether a network should be on air here, for clients: netifd makes an access point of one without `mode`, too."""
+    return not radio.is_disabled and not network.is_disabled and network.mode in (None, "ap")
+
+
 def read(path: str) -> Facts | None:
     """Read the file; None when there is none that can be read, EMPTY when it says nothing understood."""
     try:
-        # A pipe in its place would hold the daemon up for ever.
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            return None
-        raw = read_bytes(path, FILE_BYTES + 1)
+        # Whoever owns a directory above may put a pipe in its place at any time, which must hold nobody up, least of all root's doctor.
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
         return None
+    try:
+        seen = os.fstat(fd)
+        if not stat.S_ISREG(seen.st_mode):
+            return None
+        raw = os.read(fd, min(seen.st_size, FILE_BYTES) + 1)
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
     return parse(raw.decode("utf-8", "replace")) if len(raw) <= FILE_BYTES else EMPTY
 
 

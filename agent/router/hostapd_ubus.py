@@ -6,14 +6,14 @@ Only asks (get_status, get_clients). netifd's word that a radio is up is worth n
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from agent.errors import Unavailable
 from agent.records import Station
 from agent.router.text import mac, printable
 from agent.router.ubus import Call, Refused, Ubus
-from agent.router.ubus_message import NOT_FOUND
+from agent.router.ubus_message import NOT_FOUND, PERMISSION_DENIED
 
 PREFIX = "hostapd."
 MOST_NETWORKS = 64
@@ -103,17 +103,20 @@ class HostapdObjects:
         self._beside = beside
         self._told_beside: tuple[float, dict[str, object]] | None = None
         self._names: frozenset[str] = frozenset()
-        self._connection: int | None = None
+        self._life: int | None = None
         self._settled_at = 0.0
 
-    def read(self) -> dict[str, Network]:
-        """Ask every BSS for its state and its stations, in one exchange; Unavailable when ubus is away, or shows this user nothing."""
+    def read(self, expected: Iterable[str] = ()) -> dict[str, Network]:
+        """Ask every BSS for its state and its stations, in one exchange; Unavailable when ubus is away, or hides hostapd from this user.
+
+        `expected`: interfaces that should be there, to tell by whether none is there or none is shown.
+        """
         asked = [Call(name, method, None, _UNREAD) for name in sorted(self._names) for method in _METHODS]
         there, answers = self._ubus.lookup_and_call(PREFIX + "*", asked if self._beside is None else [*asked, self._beside])
         self._keep_beside(answers[len(asked) :])
         told = {(call.name, call.method): answer for call, answer in zip(asked, answers, strict=False) if answer is not None}
         names = sorted(name for name in there if len(name) > len(PREFIX))[:MOST_NETWORKS]
-        self._believe(frozenset(names))
+        self._believe(frozenset(names), expected)
         # What is new since the last time, or was made anew under its old name.
         again = [Call(name, method, None, _UNREAD) for name in names for method in _METHODS if (name, method) not in told]
         told |= {(call.name, call.method): answer for call, answer in zip(again, self._ubus.call_all(again) if again else [], strict=True)}
@@ -124,6 +127,8 @@ class HostapdObjects:
                 if status.status == NOT_FOUND:
                     continue  # it went away between the two questions
                 raise status
+            if status.get("driver") == "wired":
+                continue  # 802.1X on a port is no BSS
             stations = None if isinstance(clients, Refused) else parse_clients(ifname, clients)
             found[ifname] = parse_status(ifname, status)._replace(stations=stations)
         return found
@@ -137,18 +142,20 @@ class HostapdObjects:
         answer = next(iter(answers), None)
         self._told_beside = (self._monotonic(), answer) if isinstance(answer, dict) else None
 
-    def _believe(self, names: frozenset[str]) -> None:
+    def _believe(self, names: frozenset[str], expected: Iterable[str]) -> None:
         """Raise Unavailable where a name that is not there does not mean that hostapd is not there."""
         now = self._monotonic()
-        if self._connection is not None and self._ubus.connections != self._connection:
+        if self._life is not None and self._ubus.lives != self._life:
             self._settled_at = now + SETTLE_S
-        self._connection = self._ubus.connections
+        self._life = self._ubus.lives
         if now < self._settled_at and self._names - names:
             raise Unavailable("ubus: ubusd was restarted, and hostapd has not come back to it yet")
         self._names = names
-        if not names and os.geteuid() != 0 and not self._ubus.lookup("system"):
-            # A caller that is not root and not in the access list is told "not found" of everything.
-            raise Unavailable("ubus shows this user no object: /usr/share/acl.d/rwagent.json is missing, or ubusd has not read it")
+        if not names and os.geteuid() != 0:
+            # ubusd lists nothing that this user may not call; asked for one by its name it denies what is hidden, and does not find what is not there.
+            (answer,) = self._ubus.call_all([Call(PREFIX + next(iter(expected), "none"), "get_status", None, _UNREAD)])
+            if (isinstance(answer, Refused) and answer.status == PERMISSION_DENIED) or not self._ubus.lookup("system"):
+                raise Unavailable("ubus shows this user no hostapd: /usr/share/acl.d/rwagent.json lacks it or is missing, or ubusd has not read it")
 
 
 def _whole(value: object) -> int | None:

@@ -122,7 +122,8 @@ def _station(address: str, ifname: str, facts: dict[str, str]) -> Station:
 
 
 def parse_survey(text: str, frequency_mhz: int | None) -> Survey:
-    """Read `iw dev X survey dump`: the channel marked as in use, else the one of `frequency_mhz` (some drivers mark none)."""
+    """Read `iw dev X survey dump`: the channel in use on `frequency_mhz`, for a wiphy of several radios has several in use; some drivers mark none."""
+    ours: dict[str, str] | None = None
     in_use: dict[str, str] | None = None
     same: dict[str, str] | None = None
     facts: dict[str, str] = {}
@@ -134,13 +135,15 @@ def parse_survey(text: str, frequency_mhz: int | None) -> Survey:
         value = value.strip("\t ")
         if key == "frequency":
             tuned = _FREQUENCY.match(value)
-            if in_use is None and value.endswith("[in use]"):
-                in_use = facts
-            elif same is None and tuned and int(tuned[1]) == frequency_mhz:
+            is_same = tuned is not None and int(tuned[1]) == frequency_mhz
+            if value.endswith("[in use]"):
+                in_use = facts if in_use is None else in_use
+                ours = facts if ours is None and is_same else ours
+            elif same is None and is_same:
                 same = facts
         elif key in _SURVEY_KEYS:
             facts.setdefault(_SURVEY_KEYS[key], value)
-    chosen = in_use or same or {}
+    chosen = ours or in_use or same or {}
     return Survey(dbm(chosen.get("noise", "")), *(whole(chosen.get(key, "")) for key in ("active", "busy", "tx")))
 
 

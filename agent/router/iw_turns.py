@@ -16,6 +16,7 @@ from agent.router.iw import NO_SURVEY, Iw, Survey, Wlan
 
 STATIONS_EACH = 5
 WLANS_S = 600.0
+RETRY_PERIODS = 2  # after an `iw dev` that failed
 EARLY_S = 1.0  # samples come a few milliseconds early or late
 MOST_RADIOS = 16
 SLOW_S = 0.5
@@ -40,7 +41,7 @@ class IwTurns:
         self._turns: dict[str, int] = {}
         self._surveys: dict[str, tuple[int | None, Survey]] = {}
         self._wlans: dict[str, Wlan] = {}
-        self._wlans_for: object = None
+        self._wlans_for: dict[str, tuple[tuple[str, ...], int | None]] = {}
         self._wlans_until = float("-inf")
         self._counts: dict[str, dict[str, Station]] = {}
 
@@ -51,8 +52,9 @@ class IwTurns:
         ifnames = {ifname for tuned in present.values() for ifname in tuned.ifnames}
         self._counts = {ifname: counts for ifname, counts in self._counts.items() if ifname in ifnames}
         self._surveys = {radio: survey for radio, survey in self._surveys.items() if radio in present and survey[0] == present[radio].frequency_mhz}
-        # A radio that went off air and came back has not earned a turn by that.
+        # A radio that went off air and came back has not earned a turn by that; names of long ago are dropped.
         self._next_at = {radio: at for radio, at in self._next_at.items() if radio in present or now < at}
+        self._turns = {radio: turn for radio, turn in self._turns.items() if radio in self._next_at}
         for radio, tuned in present.items():
             if self._monotonic() - now > SLOW_S:
                 break  # the others have their turn with the next sample
@@ -69,8 +71,8 @@ class IwTurns:
         return self._surveys.get(radio, (None, NO_SURVEY))[1]
 
     def wlan(self, ifnames: Sequence[str], frequency_mhz: int | None) -> Wlan | None:
-        """Give what `iw dev` said of the first of these networks it knew on this frequency."""
-        return next((wlan for name in ifnames if (wlan := self._wlans.get(name)) and wlan.frequency_mhz == frequency_mhz), None)
+        """Give what `iw dev` said of the first of these networks it knew on this frequency; None: on any."""
+        return next((wlan for name in ifnames if (wlan := self._wlans.get(name)) and frequency_mhz in (None, wlan.frequency_mhz)), None)
 
     def counts(self, ifname: str) -> Mapping[str, Station]:
         """Give the stations of the last dump of one network by their addresses, for their packets and retries."""
@@ -78,10 +80,12 @@ class IwTurns:
 
     def _take(self, turn: int, radio: str, tuned: Tuned, radios: Mapping[str, Tuned]) -> None:
         key = {name: (one.ifnames, one.frequency_mhz) for name, one in radios.items()}
-        if turn and (key != self._wlans_for or self._monotonic() >= self._wlans_until):
-            self._wlans_for, self._wlans_until = key, self._monotonic() + WLANS_S
+        # By each radio's own change, so that one that flaps does not take the others' surveys from them.
+        if turn and (key[radio] != self._wlans_for.get(radio) or self._monotonic() >= self._wlans_until):
+            self._wlans_for, self._wlans_until = key, self._monotonic() + RETRY_PERIODS * self._period_s
             self._wlans = {}
             self._wlans = {wlan.ifname: wlan for wlan in self._iw.interfaces()}
+            self._wlans_until = self._monotonic() + WLANS_S
         elif turn % STATIONS_EACH == STATIONS_EACH - 1 and tuned.has_stations:
             ifname = tuned.ifnames[turn // STATIONS_EACH % len(tuned.ifnames)]
             self._counts.pop(ifname, None)

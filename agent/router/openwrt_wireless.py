@@ -44,7 +44,6 @@ class _View(NamedTuple):
     facts: Facts
     phys: list[str]
     phy_of: dict[str, str | None]
-    radio_of_phy: dict[str, str]
     networks: list[Network]
 
 
@@ -83,6 +82,7 @@ class OpenwrtWireless:
         self._sys = sys_class
         self._view: tuple[float, _View] | None = None
         self._seen: dict[str, tuple[float, Network]] = {}
+        self._failure: tuple[float, Unavailable] | None = None
         self._ifnames: dict[str, str] = {}
 
     def networks(self) -> list[Network]:
@@ -102,9 +102,12 @@ class OpenwrtWireless:
         # Here and not where stations are counted: an iw that hangs must cost no more than this part.
         self._turns.step(self._tuned(view))
         known = {radio.name: radio for radio in view.facts.radios}
-        # A radio whose phy root could not tell is one of the nameless ones: it must not stand in the list twice.
-        phys = [] if any(radio.phy is None and name not in view.radio_of_phy.values() for name, radio in known.items()) else view.phys
-        names = dict.fromkeys([*known, *(view.radio_of_phy.get(phy, phy) for phy in phys), *(network.radio for network in view.networks)])
+        told = {network.radio for network in view.networks}
+        claimed = {phy for phy in (*view.phy_of.values(), *(radio.phy for radio in known.values())) if phy}
+        # A radio whose phy root could not tell is one of those nobody claims: it must not stand in the list twice.
+        has_lost = any(radio.phy is None and not _is_anything_on(name, view) for name, radio in known.items())
+        unclaimed = [phy for phy in view.phys if phy not in claimed and not any(_is_part(one, phy) for one in claimed)]
+        names = dict.fromkeys([*known, *([] if has_lost else unclaimed), *sorted(told)])
         return [self._radio(name, known.get(name), view) for name in names if name]
 
     def stations(self, ifname: str) -> list[Station]:
@@ -121,25 +124,28 @@ class OpenwrtWireless:
         now = self._monotonic()
         if self._view is not None and now < self._view[0]:
             return self._view[1]
+        if self._failure is not None and now < self._failure[0]:
+            raise self._failure[1]
         phys = self._names("ieee80211")
         facts = self._facts.get() or facts_door.EMPTY
         has_wifi = bool(phys or facts.radios or self._seen)
-        view = self._ask(phys, facts, now) if has_wifi else _View({}, facts, [], {}, {}, [])
-        self._view = (now + SHARED_S, view)
+        try:
+            view = self._ask(phys, facts, now) if has_wifi else _View({}, facts, [], {}, [])
+        except Unavailable as error:
+            # Shared like an answer: a hostapd that hangs must not cost each collector of a sample its time.
+            self._failure = (self._monotonic() + SHARED_S, error)
+            raise
+        # Counted from when it came: on a slow box with many stations it takes longer than it is shared.
+        self._view = (self._monotonic() + SHARED_S, view)
         return view
 
     def _ask(self, phys: list[str], facts: Facts, now: float) -> _View:
-        objects = self._hostapd.read()
+        expected = [network.ifname for radio in facts.radios for network in radio.networks if network.ifname and facts_door.is_wanted(radio, network)]
+        objects = self._hostapd.read(expected or self._seen)
         phy_of = {ifname: network.phy or self._phy_by_sys(ifname) for ifname, network in objects.items()}
-        radio_of_phy = {radio.phy: radio.name for radio in facts.radios if radio.phy}
-        # Root's hook may have looked before a radio had its interface: what hostapd runs under a known name settles it.
-        section_of = {network.ifname: radio.name for radio in facts.radios for network in radio.networks if network.ifname}
-        for ifname, phy in phy_of.items():
-            if phy and ifname in section_of:
-                radio_of_phy.setdefault(phy, section_of[ifname])
-        view = _View(objects, facts, phys, phy_of, radio_of_phy, [])
+        view = _View(objects, facts, phys, phy_of, [])
         found = self._on_air(view)
-        missing = self._wanted(view, found) if facts.radios else self._remembered(view, found, now)
+        missing = self._wanted(view, found) if facts.radios else self._remembered(found, now)
         for network in found.values():
             self._seen[network.ifname] = (now, network)
         kept = {network.ifname for network in missing} | found.keys()
@@ -151,33 +157,50 @@ class OpenwrtWireless:
         pairs = {network.ifname: network.pair for radio in view.facts.radios for network in radio.networks if network.ifname}
         found: dict[str, Network] = {}
         for ifname, told in view.objects.items():
-            phy = view.phy_of[ifname]
-            radio = view.radio_of_phy.get(phy, phy) if phy else self._seen[ifname][1].radio if ifname in self._seen else ""
-            found[ifname] = Network(ifname, radio, band_of(told.frequency_mhz), told.ssid, told.bssid, told.is_enabled, pairs.get(ifname))
+            band = band_of(told.frequency_mhz)
+            found[ifname] = Network(ifname, self._radio_of(ifname, band, view), band, told.ssid, told.bssid, told.is_enabled, pairs.get(ifname))
         return found
 
+    def _radio_of(self, ifname: str, band: Band | None, view: _View) -> str:
+        """Name the radio of a BSS: by root's facts of it, of its phy, or of a sibling on its phy; else by the phy itself."""
+        phy = view.phy_of[ifname]
+        section_of = {network.ifname: radio.name for radio in view.facts.radios for network in radio.networks if network.ifname}
+        if ifname in section_of:
+            return section_of[ifname]
+        if phy is None:
+            return self._seen[ifname][1].radio if ifname in self._seen else ""
+        # A wiphy of several radios has one name in /sys, and may have more in hostapd (phy0.1): then the band tells them apart.
+        on_phy = [radio for radio in view.facts.radios if radio.phy and (radio.phy == phy or _is_part(radio.phy, phy) or _is_part(phy, radio.phy))]
+        on_band = [radio for radio in on_phy if radio.band == band] if len(on_phy) > 1 else on_phy
+        siblings = {section_of[other] for other, its in view.phy_of.items() if its == phy and other in section_of}
+        names = [radio.name for radio in on_band] or list(siblings)
+        return names[0] if len(names) == 1 else phy
+
     def _wanted(self, view: _View, found: dict[str, Network]) -> list[Network]:
-        """Give what root's facts want on air and hostapd does not run."""
+        """Give what root's facts want on air and hostapd does not run; what it runs under a name root did not know is put right in `found`."""
         missing: list[Network] = []
-        sections: dict[str, str] = {}
-        for radio in view.facts.radios:
-            if radio.is_disabled:
-                continue
-            for network in radio.networks:
-                if network.is_disabled or network.mode not in (None, "ap"):
+        wanted = [(radio, network) for radio in view.facts.radios for network in radio.networks if facts_door.is_wanted(radio, network)]
+        claimed = {network.ifname for _, network in wanted if network.ifname}
+        spare = [network for network in found.values() if network.ifname not in claimed]
+        for radio, network in wanted:
+            key = network.section or network.ifname or ""
+            if network.ifname is None:
+                # Root looked before it had its interface, or netifd tells nobody (the open half of an OWE pair): the SSID must do.
+                its = next((one for one in spare if one.ssid == network.ssid and _may_be_on(one, radio, view)), None)
+                if its is not None:
+                    spare.remove(its)
+                    found[its.ifname] = its._replace(radio=radio.name, pair=network.pair)
                     continue
-                key = network.section or network.ifname or ""
-                # netifd names no interface while there is none; what it was called before it is still.
-                ifname = network.ifname or self._ifnames.get(key) or key
-                if network.ifname and network.section:
-                    sections[network.section] = network.ifname
-                if ifname and ifname not in found:
-                    missing.append(Network(ifname, radio.name, _BANDS.get(radio.band), network.ssid, None, False, network.pair))
-        self._ifnames |= sections
-        self._ifnames = dict(list(self._ifnames.items())[-MOST_NETWORKS:])
+            # netifd names no interface while there is none; what it was called before it is still, unless another is called so now.
+            former = self._ifnames.get(key)
+            ifname = network.ifname or (former if former not in found and former not in claimed else None) or key
+            if network.ifname and network.section:
+                self._ifnames = dict(list((self._ifnames | {network.section: network.ifname}).items())[-MOST_NETWORKS:])
+            if ifname and ifname not in found:
+                missing.append(Network(ifname, radio.name, _BANDS.get(radio.band), network.ssid, None, False, network.pair))
         return missing
 
-    def _remembered(self, view: _View, found: dict[str, Network], now: float) -> list[Network]:
+    def _remembered(self, found: dict[str, Network], now: float) -> list[Network]:
         """Give what was on air and is gone, unless its radio carries others without it, or it is forgotten."""
         busy = {network.radio for network in found.values()}
         return [
@@ -191,6 +214,8 @@ class OpenwrtWireless:
         told = [view.objects[network.ifname] for network in networks if network.ifname in view.objects]
         running = next((one for one in told if one.is_enabled), None)
         phy = next((phy for phy in (view.phy_of[one.ifname] for one in told) if phy), None) or (wanted.phy if wanted else None) or name
+        if running is None and wanted is not None and (link := self._link_of(wanted, view)) is not None:
+            return self._linked(name, phy, wanted, link)
         if running is None:
             # A radio nobody set up, one that is switched off, and one that must listen for radar first are not missed.
             is_missed = bool(networks) and not (wanted and wanted.is_disabled) and not any(one.is_radar_check for one in told)
@@ -203,8 +228,23 @@ class OpenwrtWireless:
             wlan.tx_power_dbm if wlan else None, survey.noise_dbm, survey.active_ms_total, survey.busy_ms_total, survey.tx_ms_total, True,
         )  # fmt: skip
 
-    @staticmethod
-    def _tuned(view: _View) -> dict[str, Tuned]:
+    def _link_of(self, radio: RadioFacts, view: _View) -> str | None:
+        """Name what this radio carries beside BSSs of its own, and that is up: a mesh or a client's link, or a network over several radios (MLO)."""
+        for network in radio.networks:
+            if network.ifname and not network.is_disabled and not radio.is_disabled:
+                told = view.objects.get(network.ifname)
+                if told.is_enabled if told else network.mode not in (None, "ap") and self._operstate(network.ifname) == "up":
+                    return network.ifname
+        return None
+
+    def _linked(self, name: str, phy: str, wanted: RadioFacts, link: str) -> Radio:
+        """Give a radio of which hostapd says nothing of its own: iw's word is all there is, once it had its turn."""
+        wlan, survey = self._turns.wlan([link], None), self._turns.survey(name)
+        known = (wlan.channel, wlan.width_mhz, wlan.tx_power_dbm) if wlan else (None, None, None)
+        counters = survey.active_ms_total, survey.busy_ms_total, survey.tx_ms_total
+        return Radio(name, phy, _BANDS.get(wanted.band), *known, survey.noise_dbm, *counters, True)
+
+    def _tuned(self, view: _View) -> dict[str, Tuned]:
         """Give the radios on air with what iw needs to know of them."""
         tuned: dict[str, Tuned] = {}
         for network in view.networks:
@@ -213,7 +253,14 @@ class OpenwrtWireless:
                 tuned[network.radio] = Tuned(
                     (*one.ifnames, network.ifname), one.frequency_mhz or told.frequency_mhz, one.has_stations or _is_anyone(told.stations)
                 )
+        for radio in view.facts.radios:
+            link = None if radio.name in tuned else self._link_of(radio, view)
+            if link is not None and link not in view.objects:
+                tuned[radio.name] = Tuned((link,), None, False)
         return tuned
+
+    def _operstate(self, ifname: str) -> str:
+        return read_line(os.path.join(self._sys, "net", ifname, "operstate")) or "notpresent"
 
     def _phy_by_sys(self, ifname: str) -> str | None:
         name = read_line(os.path.join(self._sys, "net", ifname, "phy80211", "name"))
@@ -224,6 +271,25 @@ class OpenwrtWireless:
             return sorted(map(printable, os.listdir(os.path.join(self._sys, kind))))
         except OSError:
             return []
+
+
+def _is_part(part: str, phy: str) -> bool:
+    """Say whether this is one radio of a wiphy with several: phy0.1 of phy0."""
+    return part.startswith(phy + ".")
+
+
+def _may_be_on(network: Network, radio: RadioFacts, view: _View) -> bool:
+    """Say whether a BSS whose interface root did not know can be on this radio."""
+    if network.band and _BANDS.get(radio.band) and network.band != radio.band:
+        return False
+    if network.radio in [one.name for one in view.facts.radios]:
+        return network.radio == radio.name
+    phy = view.phy_of[network.ifname]
+    return radio.phy is None or phy is None or phy == radio.phy or _is_part(phy, radio.phy)
+
+
+def _is_anything_on(radio: str, view: _View) -> bool:
+    return any(network.radio == radio and network.ifname in view.objects for network in view.networks)
 
 
 def _counted(station: Station, dumped: Station | None) -> Station:

@@ -145,9 +145,9 @@ class Ubus:
             _require(answer, f"ubus subscribe {printable(name)}")
 
     @property
-    def connections(self) -> int:
-        """How many connections there have been: another number means that ubusd, or our way to it, was lost meanwhile."""
-        return self._link.number
+    def lives(self) -> int:
+        """How many ubusds there have been, by the socket each makes anew: another number means that its clients must come back to it first."""
+        return self._link.lives
 
     def fileno(self) -> int:
         """Give the descriptor to poll for reading before `drain`; -1 without a connection. It changes with the connection."""

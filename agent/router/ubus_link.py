@@ -6,6 +6,7 @@ Knows messages, sequence numbers and peers; not what objects and methods mean.
 from __future__ import annotations
 
 import errno
+import os
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -41,7 +42,7 @@ class Answer:
 
 
 class Link:
-    """One connection at a time, whose `number` tells it from those before; `monotonic` is the clock of what is remembered.
+    """One connection at a time, whose `number` tells it from those before, and `lives` one ubusd from the next; `monotonic` is the clock of what is remembered.
 
     `is_whole` is False from before the first byte of a conversation until after its last: whatever ends it in between, a deadline, a
     fault or an interruption, the connection is not used again, so that no answer that comes late is taken for another's.
@@ -57,6 +58,8 @@ class Link:
         self._heard_bytes = 0
         self.is_whole = False
         self.number = 0
+        self.lives = 0
+        self._file: tuple[int, int] | None = None
         self.heard: list[Message] = []
 
     def converse(self, requests: Sequence[Request], until: float) -> list[Answer]:
@@ -190,6 +193,9 @@ class Link:
     def _connect(self, until: float) -> socket.socket:
         link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
+            # Each ubusd binds a socket of its own. A connection that we dropped, because an object hung, is no new ubusd.
+            made = os.stat(self._path)
+            file = made.st_ino, made.st_ctime_ns
             _dial(link, self._path, until)
             self._seq = 0
             self._stream = Stream()
@@ -201,6 +207,9 @@ class Link:
             if messages[0].type != wire.HELLO:
                 raise Malformed(f"a ubus message of type {messages[0].type}, expected a greeting")
             self.number += 1
+            if file != self._file:
+                self._file = file
+                self.lives += 1
             self._link = link
         except BaseException:
             link.close()

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
 from agent.errors import Unavailable
 from agent.router.ubus import Call, Refused
 
-NOT_FOUND = 4
+NOT_FOUND, PERMISSION_DENIED = 4, 6
 
 
 class FakeUbus:
-    """`answers["hostapd.phy0-ap0"]["get_status"] = {...}`; an exception is raised; `is_away`: ubusd is dead; `connections` counts its lives."""
+    """`answers["hostapd.phy0-ap0"]["get_status"] = {...}`; an exception is raised; `is_away`: ubusd is dead; `lives` counts them."""
 
     def __init__(self, answers: Mapping[str, Mapping[str, Any]] | None = None) -> None:
         self.answers: dict[str, dict[str, Any]] = {name: dict(methods) for name, methods in (answers or {}).items()}
-        self.connections = 1
+        self.lives = 1
         self.is_away = False
         self.asked: list[tuple[str, str]] = []
         self.known: set[str] = set()
+        self.exchanges = 0
+        self.denied: set[str] = set()
+        self.takes: Callable[[], None] = lambda: None
 
     def lookup(self, pattern: str) -> dict[str, int]:
         self._expect_alive()
@@ -40,12 +43,15 @@ class FakeUbus:
     def lookup_and_call(self, pattern: str, calls: Sequence[Call]) -> tuple[dict[str, int], list[dict[str, object] | Refused | None]]:
         found = self.lookup(pattern)
         known = [call for call in calls if call.name in self.known]
-        told = {id(call): answer for call, answer in zip(known, self.call_all(known), strict=True)}
+        self.asked += [(call.name, call.method) for call in known]
+        told = {id(call): self._answer(call) for call in known}
         self.known |= set(found) | {call.name for call in calls if call.name in self.answers}
         answers = [told.get(id(call)) for call in calls]
         return found, [None if isinstance(answer, Refused) and answer.status == NOT_FOUND else answer for answer in answers]
 
     def _answer(self, call: Call) -> dict[str, object] | Refused:
+        if call.name in self.denied:
+            return Refused(f"ubus {call.name} {call.method}: permission denied", PERMISSION_DENIED)
         answer = self.answers.get(call.name, {}).get(call.method)
         if isinstance(answer, Refused):
             return answer
@@ -56,5 +62,7 @@ class FakeUbus:
         return dict(answer)
 
     def _expect_alive(self) -> None:
+        self.exchanges += 1
+        self.takes()
         if self.is_away:
             raise Unavailable("ubus: no socket")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Iterator
@@ -142,7 +143,7 @@ def test_a_restarted_ubusd_does_not_make_stations_leave() -> None:
     box = Box()
     box.objects.read()
     kept = box.ubus.answers.pop("hostapd.phy1-ap0")
-    box.ubus.connections += 1
+    box.ubus.lives += 1
     with pytest.raises(Unavailable, match="ubusd was restarted"):
         box.objects.read()
     box.now += 1
@@ -155,7 +156,7 @@ def test_a_hostapd_that_does_not_come_back_to_a_new_ubusd_is_gone_after_a_while(
     box = Box()
     box.objects.read()
     del box.ubus.answers["hostapd.phy1-ap0"]
-    box.ubus.connections += 1
+    box.ubus.lives += 1
     with pytest.raises(Unavailable):
         box.objects.read()
     box.now += SETTLE_S
@@ -197,6 +198,28 @@ def test_what_was_told_beside_grows_old() -> None:
     assert objects.told_beside(1.0) == {"uptime": 5}
     box.now += 1.0
     assert objects.told_beside(1.0) is None
+
+
+def test_a_wired_port_with_8021x_is_no_bss() -> None:
+    """hostapd has an object for it, and its clients are no stations."""
+    box = Box()
+    box.ubus.answers["hostapd.lan2"] = {"get_status": {"driver": "wired", "status": "ENABLED"}, "get_clients": CLIENTS}
+    assert list(box.objects.read()) == ["phy1-ap0"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user for a moment")
+@pytest.mark.parametrize("hidden", [True, False])
+def test_a_hostapd_that_is_hidden_is_told_from_one_that_is_dead(hidden: bool) -> None:
+    """Part of the access list may be missing: what is denied by its name is there."""
+    box = Box()
+    del box.ubus.answers["hostapd.phy1-ap0"]
+    box.ubus.denied = {"hostapd.phy1-ap0"} if hidden else set()
+    os.seteuid(65534)
+    try:
+        with pytest.raises(Unavailable, match=r"acl\.d") if hidden else contextlib.nullcontext():
+            assert box.objects.read(["phy1-ap0"]) == {}
+    finally:
+        os.seteuid(0)
 
 
 INNER = ("ssid", "dfs", "clients", "signal", "op_class", "freq", "cac_active", MAC)

@@ -188,3 +188,9 @@ def test_real_iw_without_wifi_is_unavailable_or_empty() -> None:
         assert isinstance(Iw(Program("iw")).interfaces(), list)
     except Unavailable as error:
         assert "iw dev: exit status" in str(error)
+
+
+def test_of_several_channels_in_use_the_radios_own_counts() -> None:
+    """A wiphy of several radios lists them all."""
+    text = "".join(f"Survey data from phy0.0-ap0\n\tfrequency:\t{mhz} MHz [in use]\n\tnoise:\t{noise} dBm\n" for mhz, noise in ((2437, -80), (5180, -95)))
+    assert [parse_survey(text, mhz).noise_dbm for mhz in (2437, 5180, None)] == [-80, -95, -80]

@@ -178,3 +178,20 @@ def test_an_iw_that_was_interrupted_is_not_run_again_at_once() -> None:
         turns.step({"radio1": TWO["radio1"]})
     turns.step({"radio1": TWO["radio1"]})
     assert program.runs == 1
+
+
+def test_a_radio_that_flaps_does_not_take_the_others_surveys(box: Box) -> None:
+    """`iw dev` is due by each radio's own change."""
+    asked = []
+    for minute in range(30):
+        asked += box.samples(6, TWO if minute % 2 else {"radio0": TWO["radio0"]})
+    assert len([call for call in asked if call == "dev phy0-ap0 survey dump"]) >= 18
+
+
+def test_an_iw_dev_that_failed_is_asked_again_soon(box: Box) -> None:
+    """Width and power are not missing for ten minutes because of one failure."""
+    (box.iw.directory / "dev").unlink()
+    box.samples(12)
+    box.iw.says("dev", DEV)
+    box.samples(18)
+    assert box.turns.wlan(["phy0-ap0"], 2437) is not None

@@ -262,3 +262,101 @@ def test_what_iw_tells_stands_beside_what_hostapd_tells(box: Box) -> None:
         box.radios()
     (radio,) = (radio for radio in box.wireless.radios() if radio.name == "phy0")
     assert (radio.noise_dbm, radio.active_ms_total, radio.width_mhz, radio.tx_power_dbm) == (-86, 1000, 40, 17.0)
+
+
+def test_a_network_root_knew_no_interface_of_is_known_by_its_ssid(box: Box) -> None:
+    """Root looked before the radio was up, and no change of the configuration follows: it is on air, once, under its radio, with its pair."""
+    box.wants(radio0={"phy": "phy1", "band": "2g", "networks": [network(None, "net1", pair="net1")]}, radio1={"phy": "phy0", "networks": []})
+    found = {one.ifname: (one.radio, one.up, one.pair) for one in box.wireless.networks()}
+    assert found == {"phy1-ap0": ("radio0", True, "net1"), "phy0-ap0": ("radio1", True, None)}
+
+
+def test_the_same_ssid_on_another_radio_is_not_taken_for_it(box: Box) -> None:
+    """Each radio has its own network of that SSID."""
+    box.off_air("phy1-ap0")
+    box.on_air("phy0-ap0", "same", "phy0")
+    box.wants(
+        radio0={"phy": "phy1", "band": "2g", "networks": [network(None, "same")]},
+        radio1={"phy": "phy0", "band": "2g", "networks": [network("phy0-ap0", "same")]},
+    )
+    assert box.up() == {"phy0-ap0": True, "section_same": False}
+
+
+def test_a_missing_network_is_missed_though_another_bears_its_former_name(box: Box) -> None:
+    """Switching one off renumbers the others; when it is wanted again and hostapd leaves it out, that must show."""
+    first = {"section": "a", "ssid": "a", "mode": "ap", "disabled": False}
+    second = {"section": "b", "ssid": "b", "mode": "ap", "disabled": False}
+    box.off_air("phy1-ap0")
+    box.on_air("phy0-ap0", "a", "phy0")
+    box.on_air("phy0-ap1", "b", "phy0")
+    box.wants(radio1={"phy": "phy0", "networks": [first | {"ifname": "phy0-ap0"}, second | {"ifname": "phy0-ap1"}]})
+    box.up()
+    box.off_air("phy0-ap1")
+    box.on_air("phy0-ap0", "b", "phy0")
+    box.wants(radio1={"phy": "phy0", "networks": [first, second | {"ifname": "phy0-ap0"}]})
+    assert box.up() == {"phy0-ap0": True, "a": False}
+
+
+def parts_of_one_wiphy(box: Box, phys: tuple[str, str]) -> None:
+    """Let one wiphy have two radios; hostapd calls them so."""
+    for index, ifname in ((0, "phy0-ap0"), (1, "phy1-ap0")):
+        box.off_air(ifname)
+        box.sys.remove_phy(f"phy{index}")
+    box.sys.add_phy(0)
+    box.on_air("phy0.0-ap0", "two", phys[0])
+    box.on_air("phy0.1-ap0", "five", phys[1], freq=5180, channel=36)
+
+
+@pytest.mark.parametrize("phys", [("phy0.0", "phy0.1"), ("phy0", "phy0")])
+@pytest.mark.parametrize("names", [("phy0.0-ap0", "phy0.1-ap0"), (None, None)])
+def test_two_radios_of_one_wiphy_are_two(box: Box, phys: tuple[str, str], names: tuple[str | None, str | None]) -> None:
+    """25.12 gives each a suffix; the band tells them apart where nothing else does."""
+    parts_of_one_wiphy(box, phys)
+    box.wants(
+        radio0={"phy": "phy0", "band": "2g", "networks": [network(names[0], "two")]},
+        radio1={"phy": "phy0", "band": "5g", "networks": [network(names[1], "five")]},
+    )
+    assert {name: radio[1] for name, radio in box.radios().items()} == {"radio0": True, "radio1": True}
+    assert {one.ifname: one.radio for one in box.wireless.networks()} == {"phy0.0-ap0": "radio0", "phy0.1-ap0": "radio1"}
+
+
+def test_a_wiphy_of_several_radios_is_no_radio_more(box: Box) -> None:
+    """Without facts only what hostapd runs is known."""
+    parts_of_one_wiphy(box, ("phy0.0", "phy0.1"))
+    assert {name: radio[1] for name, radio in box.radios().items()} == {"phy0.0": True, "phy0.1": True}
+
+
+def test_a_network_over_two_radios_keeps_both_alive(box: Box) -> None:
+    """MLO: hostapd tells of one link."""
+    box.off_air("phy1-ap0")
+    box.on_air("ap-mld0", "mlo", "phy0")
+    mlo = network("ap-mld0", "mlo")
+    box.wants(radio0={"phy": "phy1", "band": "5g", "networks": [mlo]}, radio1={"phy": "phy0", "band": "2g", "networks": [mlo]})
+    assert {name: radio[1] for name, radio in box.radios().items()} == {"radio0": True, "radio1": True}
+
+
+def test_a_radio_that_carries_a_mesh_is_alive_while_its_link_is(box: Box) -> None:
+    """hostapd has no object there; the kernel knows."""
+    box.off_air("phy1-ap0")
+    box.sys.add_wlan("phy1-mesh0", 1)
+    box.wants(radio0={"phy": "phy1", "band": "5g", "networks": [network("phy1-mesh0", "back", mode="mesh")]})
+    assert box.radios()["radio0"] == ("phy1", True, True)
+    box.sys.set_operstate("phy1-mesh0", "down")
+    assert box.radios()["radio0"] == ("phy1", False, False)
+
+
+def test_a_slow_exchange_still_serves_the_whole_sample(box: Box) -> None:
+    """With many stations on a slow box it takes longer than it is shared."""
+    box.ubus.takes = lambda: setattr(box, "now", box.now + 0.6)
+    for one in box.wireless.networks():
+        box.wireless.stations(one.ifname)
+    assert box.ubus.exchanges == 2
+
+
+def test_one_that_hangs_costs_its_time_once_a_sample(box: Box) -> None:
+    """Every collector of the sample is told the same."""
+    box.ubus.is_away = True
+    for ask in (box.wireless.networks, box.wireless.radios, box.wireless.networks):
+        with pytest.raises(Unavailable):
+            ask()
+    assert box.ubus.exchanges == 1

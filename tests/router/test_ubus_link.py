@@ -19,7 +19,7 @@ from agent.router import ubus_message as wire
 from agent.router.ubus import Call, Refused, Ubus
 from agent.router.ubus_message import Attribute, Body, Message, Stream
 from tests.router.strike import Strike, Struck
-from tests.router.ubusd import HELLO, Ubusd, answering, data, echo, mute, objects, silent, status
+from tests.router.ubusd import HELLO, Ubusd, answering, data, echo, found, mute, objects, silent, status
 
 ENOUGH_S = 20.0
 
@@ -47,6 +47,24 @@ def test_ubusd_killed_and_back_is_called_again(path: str) -> None:
         ubus.call("a", "m")
     with Ubusd(path, answering(objects({"a": 99}, echo))):
         assert ubus.call("a", "m")["name"] == "a"
+        ubus.close()
+
+
+def test_a_new_ubusd_is_told_from_a_connection_that_we_dropped(path: str) -> None:
+    """An object that hangs costs the connection; only another ubusd makes its clients come back one by one."""
+
+    def hangs(message: Message, _: Body) -> bytes:
+        return found(message, "a", 5) + status(message) if message.type == wire.LOOKUP else b""
+
+    ubus = Ubus(path)
+    with Ubusd(path, answering(hangs)) as ubusd:
+        for _ in range(2):
+            with pytest.raises(Refused):
+                ubus.call("a", "m", timeout_s=0.1)
+        assert (ubusd.connections, ubus.lives) == (2, 1)
+    with Ubusd(path, answering(objects({"a": 99}, echo))):
+        ubus.call("a", "m")
+        assert ubus.lives == 2
         ubus.close()
 
 
