@@ -105,6 +105,18 @@ def _ratio(part: str, of: str, to: str) -> Callable[[Parts, Facts], Figure | Non
     return figure
 
 
+_POOLS = _ratio("dhcp", "leases", "pool")
+
+
+def _fullest_pool(parts: Parts, facts: Facts) -> Figure | None:
+    # Of several pools the fullest counts: an empty one beside it must not hide that nobody gets an address there.
+    row = parts.get("dhcp")
+    fullest = row.get("fullest_ratio") if isinstance(row, dict) else None
+    if not isinstance(row, dict) or not isinstance(fullest, (int, float)):
+        return _POOLS(parts, facts)
+    return Figure(fullest, {name: row[name] for name in ("leases", "pool", "fullest_ratio") if name in row})
+
+
 _GE, _GT, _LE, _LT = operator.ge, operator.gt, operator.le, operator.lt
 
 RULES = (  # code, figure, raise when beyond and for how many seconds, clear when beyond and for how many seconds
@@ -112,7 +124,7 @@ RULES = (  # code, figure, raise when beyond and for how many seconds, clear whe
     Rule("radio-down", _dead_radios, _GE, 1, 90, _LT, 1, 60),
     Rule("ssid-not-on-air", _bss_not_on_air, _GE, 1, 90, _LT, 1, 60),
     Rule("uplink-down", _uplink, _GE, 1, 60, _LT, 1, 60),
-    Rule("dhcp-pool-full", _ratio("dhcp", "leases", "pool"), _GE, 0.95, 60, _LT, 0.85, 120),
+    Rule("dhcp-pool-full", _fullest_pool, _GE, 0.95, 60, _LT, 0.85, 120),
     Rule("flash-full", _ratio("host", "flash_free_bytes", "flash_total_bytes"), _LT, 0.05, 300, _GT, 0.10, 300),
     Rule("memory-low", _ratio("host", "memory_available_bytes", "memory_total_bytes"), _LT, 0.08, 120, _GT, 0.15, 300),
     Rule("conntrack-full", _ratio("host", "conntrack", "conntrack_max"), _GE, 0.9, 60, _LT, 0.75, 120),

@@ -135,10 +135,14 @@ class Reach(NamedTuple):
 
 
 class Dhcp(NamedTuple):
-    """Leases in use now and how many the pool has (None: not known)."""
+    """Leases in use now and how many the pool has (None: not known), over all networks served.
+
+    `fullest_ratio`: the leases of the fullest pool over its size; None where no pool's size or network is known.
+    """
 
     leases: int
     pool: int | None
+    fullest_ratio: float | None = None
 
 
 class Knobs(NamedTuple):

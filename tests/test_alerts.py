@@ -69,6 +69,27 @@ def test_the_full_pool_raises_at_exactly_95_in_100() -> None:
     assert keep(Alerts(), {"dhcp": {"leases": 94, "pool": 100}}, 0, 600) == []
 
 
+def test_a_full_pool_is_raised_beside_an_empty_one() -> None:
+    """Half of all addresses are free, and none where the public is; the data says why."""
+    full: dict[str, object] = {"leases": 150, "pool": 300, "fullest_ratio": 1.0}
+    alerts = Alerts()
+    (raised,) = keep(alerts, {"dhcp": full}, 0, 600)
+    assert (raised.code, raised.data) == ("dhcp-pool-full", full)
+    (cleared,) = keep(alerts, {"dhcp": full | {"fullest_ratio": 0.84}}, 2000, 600)
+    assert (cleared.raised, alerts.open) == (False, {})
+
+
+def test_the_fullest_pool_is_judged_also_without_a_sum() -> None:
+    """A pool of unknown size beside it makes the sum unknown."""
+    (raised,) = keep(Alerts(), {"dhcp": {"leases": 50, "fullest_ratio": 0.95}}, 0, 600)
+    assert raised.data == {"leases": 50, "fullest_ratio": 0.95}
+
+
+def test_the_sums_do_not_raise_where_no_pool_is_full() -> None:
+    """Leases of a network that has no pool any more fill none."""
+    assert keep(Alerts(), {"dhcp": {"leases": 150, "pool": 150, "fullest_ratio": 0.5}}, 0, 600) == []
+
+
 def test_a_dead_radio_beside_a_living_sibling_with_the_same_ssid() -> None:
     """The SSID is still on air at 2.4 GHz; the dead 5 GHz radio is raised all the same, and named."""
     report: dict[str, object] = {

@@ -54,6 +54,14 @@ def test_unknown_time_stays_unknown() -> None:
     assert "at" not in thinning.merge([report(1, 60.0), last])
 
 
+def test_the_fullest_pool_is_a_mean_with_its_highest() -> None:
+    """A gauge; the pools' size is a setting."""
+    parts = [{"leases": 150, "pool": 300, "fullest_ratio": 1.0}, {"leases": 120, "pool": 300, "fullest_ratio": 0.8}, {"leases": 120, "pool": 300}]
+    merged = thinning.merge([{"boot": "b", "seq": seq, "span_s": 60, "dhcp": part} for seq, part in enumerate(parts, 1)])
+    assert merged["dhcp"] == {"leases": 130, "pool": 300, "fullest_ratio": 0.9}
+    assert merged["max"] == {"dhcp.leases": 150, "dhcp.fullest_ratio": 1.0}
+
+
 def test_counters_are_the_last() -> None:
     """A counter is the last one, also where it went back."""
     reports = _reports(3)

@@ -1,6 +1,7 @@
 """DHCP leases in use and the size of the pool. Reads counts only: no host name and no MAC address comes this way.
 
-`leases` and `pool` are the last sample's; `pool` is absent where it is not known, all of it where this box serves no DHCP.
+All are the last sample's: `leases` and `pool` over all networks served, `fullest_ratio` of the fullest pool alone. `pool` and `fullest_ratio`
+are absent where they are not known, all of it where this box serves no DHCP.
 """
 
 from __future__ import annotations
@@ -35,4 +36,9 @@ class Span:
         last, self._last = self._last, None
         if last is None:
             return {}
-        return {"dhcp": {"leases": last.leases} if last.pool is None else {"leases": last.leases, "pool": last.pool}}
+        part: dict[str, object] = {"leases": last.leases}
+        if last.pool is not None:
+            part["pool"] = last.pool
+        if last.fullest_ratio is not None:
+            part["fullest_ratio"] = round(last.fullest_ratio, 3)
+        return {"dhcp": part}

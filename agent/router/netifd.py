@@ -1,4 +1,4 @@
-"""The way out as netifd knows it: which interface leads out, its device and its resolvers.
+"""The networks as netifd knows them: which interface leads out, its device and its resolvers, and the subnets of each.
 
 `parse_dump` takes any answer of `network.interface dump`; one that is down has no device, no address and no route in it.
 """
@@ -18,6 +18,7 @@ class Logical(NamedTuple):
     """One interface of netifd's ("wan"). `device` is the one packets pass (pppoe-wan), `lower` the one it stands on (eth1); both as the system names them.
 
     `gateways` are the next hops of its default routes, IPv4 first; None stands for a route that needs none (PPP).
+    `subnets` are its own IPv4 addresses, each with the length of its mask.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Logical(NamedTuple):
     gateways: tuple[str | None, ...]
     metric: int
     nameservers: tuple[str, ...]
+    subnets: tuple[tuple[str, int], ...]
 
 
 def parse_dump(answer: Mapping[str, object]) -> list[Logical]:
@@ -51,6 +53,7 @@ def _logical(row: Mapping[str, object]) -> Logical:
         gateways=tuple(None if _text(route.get("nexthop")) in (None, *_ANYWHERE) else _text(route.get("nexthop")) for route in routes),
         metric=metric if isinstance(metric, int) else 0,
         nameservers=tuple(_texts(_list(row.get("dns-server")))[:MOST_NAMESERVERS]),
+        subnets=tuple(subnet for one in _rows(row.get("ipv4-address")) if (subnet := _subnet(one))),
     )
 
 
@@ -67,6 +70,12 @@ def nameservers_by(known: Iterable[Logical], uplink: Logical) -> tuple[str, ...]
     """Give the resolvers of the uplink, and of the interfaces over the same device (wan6 beside wan), each once."""
     same = [uplink, *(one for one in known if one.name != uplink.name and one.device and one.device == uplink.device)]
     return tuple(dict.fromkeys(server for one in same for server in one.nameservers))[:MOST_NAMESERVERS]
+
+
+def _subnet(row: Mapping[str, object]) -> tuple[str, int] | None:
+    address, mask = _text(row.get("address")), row.get("mask")
+    # A mask of 0 would hold everybody's leases.
+    return (address, mask) if address and isinstance(mask, int) and not isinstance(mask, bool) and 0 < mask <= 32 else None
 
 
 def _list(value: object) -> list[object]:

@@ -75,6 +75,8 @@ class OpenwrtRouter:
         self._netdev = Netdev(clock.monotonic, os.path.join(sys_class, "net"))
         self._health = Health(clock.monotonic, sys_class)
         self._ifnames: dict[str, str] = {}
+        self._known: list[Logical] = []
+        self._is_netifd_silent = False
         self._logical: Logical | None = None
         self._nameservers: tuple[str, ...] = ()
         self._asked_with: bytes | None = None
@@ -136,7 +138,9 @@ class OpenwrtRouter:
         found = self._netdev.interfaces(uplink, self._wireless.names())
         lower = self._logical.lower if self._logical else None
         for number, interface in enumerate(found):
-            if interface.role == "uplink" and interface.up and interface.link_mbps is None and lower:
+            # Not where a bridge's port stands for it: the bridge's speed is that of its fastest port.
+            is_without = interface.role == "uplink" and interface.up and interface.link_mbps is None
+            if is_without and uplink and lower and interface.name == printable(uplink):
                 link = self._link_of(lower)
                 found[number] = interface._replace(link_mbps=link.mbps, duplex=link.duplex)
         return found
@@ -190,18 +194,25 @@ class OpenwrtRouter:
         sizes = None if pools is None or None in pools.values() else sum(size or 0 for size in pools.values())
         file = self._lease_file or (facts.lease_file if facts else None) or LEASE_FILE
         try:
-            used = leases.read_leases((file,), self.clock.wall(), self.clock.state() == "ntp").leases
+            used = leases.read_addresses((file,), self.clock.wall(), self.clock.state() == "ntp")
         except Unavailable as error:
             used = self._leases_by_odhcpd(error)
-        return Dhcp(used, sizes)
+        return Dhcp(len(used), sizes, self._fullest_ratio(used, pools or {}))
 
-    def _leases_by_odhcpd(self, error: Unavailable) -> int:
+    def _fullest_ratio(self, used: set[str], pools: Mapping[str, int | None]) -> float | None:
+        """Count each pool by itself: an empty `lan` must not hide that the public pool is full."""
+        if pools and self.clock.monotonic() >= self._ask_again_at:
+            self._uplink()  # nobody else asked netifd of late
+        return leases.fullest_ratio(used, pools, {one.name: one.subnets for one in self._known})
+
+    def _leases_by_odhcpd(self, error: Unavailable) -> set[str]:
         try:
             devices = self._ubus.call("dhcp", "ipv4leases").get("device")
         except Unavailable as other:
             raise Unavailable(f"{error}; {other}") from None
         rows = [device.get("leases") for device in devices.values() if isinstance(device, Mapping)] if isinstance(devices, Mapping) else []
-        return len({row["address"] for of_one in rows if isinstance(of_one, list) for row in of_one if isinstance(row, Mapping) and "address" in row})
+        found = [row.get("address") for of_one in rows if isinstance(of_one, list) for row in of_one if isinstance(row, Mapping)]
+        return {address for address in found if isinstance(address, str)}
 
     def _uplink(self) -> str | None:
         """Name the uplink's device; netifd is asked when the routes changed, and every 15 s."""
@@ -212,6 +223,8 @@ class OpenwrtRouter:
                 known = [] if isinstance(answer, Refused) else netifd.parse_dump(answer)
             except Unavailable:
                 known = []  # what netifd last said stands, as long as it cannot be asked
+            self._is_netifd_silent = not known
+            self._known = known or self._known
             chosen = netifd.uplink_of(known, self._wanted_uplink)
             if chosen is not None:
                 self._nameservers = netifd.nameservers_by(known, chosen)
@@ -230,10 +243,14 @@ class OpenwrtRouter:
         """Ask netifd for a device's speed, once a minute."""
         now = self.clock.monotonic()
         if now >= self._link.until or self._link.device != device:
+            last = self._link if self._link.device == device else _Link(0.0, device, None, None)
+            if self._is_netifd_silent:
+                return last  # it has cost this collector its time already
             try:
                 speed = self._ubus.call("network.device", "status", {"name": device}).get("speed")
             except Unavailable:
-                speed = None
+                self._link = last._replace(until=now + LINK_S)
+                return self._link
             # "1000F" is full duplex, "100H" half; "-1F" and "0F" where the driver does not know.
             mbps = (whole(speed[:-1]) if isinstance(speed, str) else None) or None
             self._link = _Link(now + LINK_S, device, mbps, _DUPLEX.get(str(speed)[-1:]) if mbps else None)

@@ -143,8 +143,17 @@ UPLINK = record(
 )
 
 DHCP = record(
-    "Address leases of the network served.",
-    {"leases": gauge("Leases in use now."), "pool": whole("Addresses in the pool.")},
+    "Address leases of the networks served.",
+    {
+        "leases": gauge("Leases in use now, over all networks served."),
+        "pool": whole("Addresses in the pools of all networks served."),
+        "fullest_ratio": extra(
+            gauge(
+                "Leases of the fullest pool over its size: with several networks one is full long before the sum is. Above 1 where addresses "
+                "given out for good lie beside the pool. Absent where no pool's size or network is known."
+            )
+        ),
+    },
 )
 
 HOST = record(

@@ -27,6 +27,15 @@ def test_an_unknown_pool_is_absent() -> None:
     assert span.part(0) == {"dhcp": {"leases": 3}}
 
 
+def test_the_fullest_pool_is_told_beside_the_sums() -> None:
+    """Rounded to a thousandth, also where the sum is unknown; an empty one is told as such."""
+    known = [(Dhcp(25, 950, 25 / 900), {"leases": 25, "pool": 950, "fullest_ratio": 0.028}), (Dhcp(0, None, 0.0), {"leases": 0, "fullest_ratio": 0.0})]
+    for reading, part in known:
+        span = dhcp.Span(KNOBS)
+        span.add(0, reading)
+        assert span.part(0) == {"dhcp": part}
+
+
 def test_a_box_without_dhcp_has_no_part() -> None:
     """Unavailable goes up to the caller, and the report has no dhcp."""
     with pytest.raises(Unavailable):

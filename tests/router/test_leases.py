@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agent.errors import Unavailable
 from agent.records import Dhcp
-from agent.router.leases import parse_leases, read_leases
+from agent.router.leases import fullest_ratio, parse_leases, read_leases
 
 CAPTURE = (Path(__file__).parents[1] / "captures" / "dnsmasq-leases.txt").read_text()
 EXPIRY = 1795302336
@@ -73,3 +73,21 @@ def test_no_file_is_no_server(tmp_path: Path) -> None:
     """Without any lease file this box serves no DHCP."""
     with pytest.raises(Unavailable, match="serves no DHCP"):
         read_leases((str(tmp_path / "none"),), 0, True)
+
+
+def test_the_fullest_pool_is_told_by_the_subnets_of_its_network() -> None:
+    """The mask decides: 10.1.3.9 is in 10.1.0.1/22 and not in 10.1.0.1/24; a second address of the network counts too, a lease once."""
+    used = {"10.1.0.2", "10.1.3.9", "172.16.0.2"}
+    known = [([("10.1.0.1", 22)], 0.2), ([("10.1.0.1", 24)], 0.1), ([("10.1.0.1", 24), ("10.1.0.1", 22), ("172.16.0.1", 16)], 0.3), ([("10.1.0.2", 32)], 0.1)]
+    assert [fullest_ratio(used, {"lan": 10}, {"lan": subnets}) for subnets, _ in known] == [ratio for _, ratio in known]
+
+
+def test_without_a_size_and_a_network_of_one_pool_nothing_is_full() -> None:
+    """Neither half alone is a ratio, nor is an address that is none."""
+    subnets = {"lan": [("10.0.0.1", 24)], "guest": [], "bad": [("fd00::1", 24), ("lan", 24)]}
+    assert [fullest_ratio({"10.0.0.2"}, pools, subnets) for pools in ({}, {"lan": None}, {"guest": 5}, {"bad": 5}, {"nosuch": 5})] == [None] * 5
+
+
+def test_an_empty_pool_is_a_pool() -> None:
+    """Zero is known."""
+    assert fullest_ratio((), {"lan": 150}, {"lan": [("10.0.0.1", 24)]}) == 0.0

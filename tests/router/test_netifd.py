@@ -106,6 +106,14 @@ def test_an_alias_is_no_device() -> None:
     assert wan6.lower is None
 
 
+def test_each_network_has_its_own_subnets() -> None:
+    """Every IPv4 address with its mask; what is none is left out, above all a mask that holds everybody."""
+    masks: list[Any] = [24, 0, 33, -1, True, None, "24"]
+    told = [{"address": "10.0.0.1", "mask": mask} for mask in masks] + [{"mask": 24}, {"address": "203.0.113.4", "mask": 32}]
+    (lan,) = parse_dump({"interface": [row("lan", **{"ipv4-address": told, "ipv6-address": [{"address": "fd00::1", "mask": 24}]})]})
+    assert lan.subnets == (("10.0.0.1", 24), ("203.0.113.4", 32))
+
+
 json_like = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8),
     lambda inner: (

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from agent.collectors import host
+from agent.daemon import COLLECTOR_BUDGET_RATIO
 from agent.errors import Unavailable
 from agent.records import Bss, ClockState
 from agent.router import addresses, openwrt
@@ -17,7 +19,10 @@ from agent.router.contract import Router
 from agent.router.iw import Iw
 from agent.router.openwrt import OpenwrtRouter
 from agent.router.ubus import CALLS
+from agent.sensing import Sensing
 from tests.fakes.iw import FakeIw
+from tests.fakes.openwrt.board import Board
+from tests.fakes.openwrt.ubusd import Ubusd
 from tests.fakes.router import FakeClock
 from tests.fakes.sysfs import FakeSys
 from tests.fakes.ubus import FakeUbus
@@ -59,6 +64,16 @@ class Box:
             route = [{"target": "0.0.0.0", "mask": 0, "nexthop": "192.0.2.1"}]
             row |= {"l3_device": device, "ipv4-address": [{"address": "192.0.2.19", "mask": 24}], "route": route, "dns-server": ["192.0.2.53"]}
         self.ubus.answers["network.interface"] = {"dump": {"interface": [row | more]}}
+
+    def serves(self, **networks: str) -> None:
+        """Let netifd say that these networks are up, each with its own address and mask as "10.0.0.1/24"."""
+        own = {name: [{"address": cidr.split("/")[0], "mask": int(cidr.split("/")[1])}] for name, cidr in networks.items()}
+        rows = [{"interface": name, "up": True, "l3_device": f"br-{name}", "ipv4-address": address} for name, address in own.items()]
+        self.ubus.answers["network.interface"] = {"dump": {"interface": rows}}
+
+    def gives(self, *addresses: str) -> None:
+        """Let dnsmasq have given these addresses."""
+        self.leases.write_text("".join(f"9999999999 02:00:00:00:00:01 {address} * *\n" for address in addresses))
 
 
 @pytest.fixture
@@ -168,18 +183,110 @@ def test_an_uplink_without_a_speed_has_that_of_the_device_below_it(tmp_path: Pat
     assert (uplink.link_mbps, uplink.duplex) == ((100, "half") if uplink.up else (None, None))
 
 
+def test_a_silent_netifd_is_not_asked_twice_in_a_sample(tmp_path: Path) -> None:
+    """What it costs to wait for it once is all the time a collector has; the speed it told last stands."""
+    box = Box(tmp_path, uplink="wan")
+    box.leads_out_by(next(name for name in os.listdir("/sys/class/net")))
+    box.ubus.answers["network.device"] = {"status": {"speed": "100H"}}
+    box.router.interfaces()
+    box.clock.move(openwrt.LINK_S)
+    box.ubus.answers["network.interface"] = {"dump": Unavailable("ubus network.interface dump: request timed out")}
+    before = len(box.ubus.asked)
+    box.router.interfaces()
+    assert box.ubus.asked[before:] == [("network.interface", "dump")]
+
+
 def test_the_pool_is_the_sum_of_all_that_serve(box: Box) -> None:
     """Leases by the file, room by root's facts."""
     box.leases.write_text("9999999999 02:00:00:00:00:01 10.0.0.2 a *\nduid 00\n")
     box.wants(dhcp={"lan": {"limit": 150}, "guest": {"limit": 50}})
-    assert box.router.dhcp() == (1, 200)
+    assert box.router.dhcp()[:2] == (1, 200)
 
 
 def test_a_pool_without_a_limit_makes_the_sum_unknown(box: Box) -> None:
     """Half a sum is none."""
     box.leases.write_text("")
     box.wants(dhcp={"lan": {"limit": 150}, "guest": {}})
-    assert box.router.dhcp() == (0, None)
+    assert box.router.dhcp()[:2] == (0, None)
+
+
+def test_each_pool_is_counted_by_itself(box: Box) -> None:
+    """A public pool without an address left beside an empty lan is full, though half of the sum is free."""
+    box.gives(*(f"10.1.{number // 250}.{number % 250 + 2}" for number in range(150)))
+    box.wants(dhcp={"lan": {"limit": 150}, "public": {"limit": 150}})
+    box.serves(lan="192.168.1.1/24", public="10.1.0.1/22")
+    assert box.router.dhcp() == (150, 300, 1.0)
+
+
+def test_the_fuller_of_two_pools_counts(box: Box) -> None:
+    """By its own size, whichever has more leases."""
+    box.gives("10.0.0.2", "10.0.0.3", "10.1.0.2")
+    box.wants(dhcp={"lan": {"limit": 100}, "guest": {"limit": 10}})
+    box.serves(lan="10.0.0.1/24", guest="10.1.0.1/24")
+    assert box.router.dhcp() == (3, 110, 0.1)
+
+
+def test_a_lease_outside_every_known_subnet_fills_no_pool(box: Box) -> None:
+    """It is in the sum, as before."""
+    box.gives("10.0.0.2", "10.9.0.2", "10.0.1.2")
+    box.wants(dhcp={"lan": {"limit": 10}})
+    box.serves(lan="10.0.0.1/24", guest="10.9.0.1/24")
+    assert box.router.dhcp() == (3, 10, 0.1)
+
+
+def test_a_pool_of_unknown_size_hides_no_full_one(box: Box) -> None:
+    """The sum is unknown, the fullest of the others is not."""
+    box.gives("10.0.0.2", "10.1.0.2")
+    box.wants(dhcp={"lan": {}, "guest": {"limit": 2}})
+    box.serves(lan="10.0.0.1/24", guest="10.1.0.1/24")
+    assert box.router.dhcp() == (2, None, 0.5)
+
+
+def test_odhcpds_leases_are_counted_by_pool_too(box: Box) -> None:
+    """25 of the guests' 900 is more than 1 of the lan's 50."""
+    board = "mt7621-dsa-24.10"
+    box.ubus.answers |= {"dhcp": {"ipv4leases": reply(board, "dhcp.ipv4leases")}, "network.interface": {"dump": reply(board, "network.interface.dump")}}
+    box.wants(dhcp={"lan": {"limit": 50}, "guest": {"limit": 900}})
+    assert box.router.dhcp() == (26, 950, 25 / 900)
+
+
+def test_whatever_odhcpd_calls_an_address_is_survived(box: Box) -> None:
+    """What is no text is no lease, and a text that is no address is in no pool."""
+    leases = [{"address": address} for address in (5, None, [], {}, "", "10.0.0", "\0", "10.0.0.2")] + [7, {}]
+    box.ubus.answers["dhcp"] = {"ipv4leases": {"device": {"br-lan": {"leases": leases}, "br-guest": [], "a": {"leases": {}}}}}
+    box.wants(dhcp={"lan": {"limit": 2}})
+    box.serves(lan="10.0.0.1/24")
+    assert box.router.dhcp().fullest_ratio == 0.5
+
+
+def test_without_netifd_the_sums_are_all(box: Box) -> None:
+    """Which lease is whose cannot be told; how many there are can."""
+    box.gives("10.0.0.2")
+    box.wants(dhcp={"lan": {"limit": 10}})
+    box.ubus.is_away = True
+    assert box.router.dhcp() == (1, 10, None)
+
+
+def test_the_subnets_netifd_last_told_stand_while_it_cannot_be_asked(box: Box) -> None:
+    """A restarted ubusd must not clear the alert of a full pool by the sum."""
+    box.gives("10.1.0.2")
+    box.wants(dhcp={"lan": {"limit": 150}, "public": {"limit": 1}})
+    box.serves(lan="10.0.0.1/24", public="10.1.0.1/24")
+    box.router.dhcp()
+    box.ubus.is_away = True
+    box.clock.move(openwrt.PATH_S)
+    assert box.router.dhcp().fullest_ratio == 1.0
+
+
+def test_netifd_is_asked_no_oftener_for_the_pools_than_for_the_uplink(box: Box) -> None:
+    """One answer serves both."""
+    box.gives("10.0.0.2")
+    box.wants(dhcp={"lan": {"limit": 10}})
+    box.serves(lan="10.0.0.1/24")
+    for _ in range(3):
+        box.router.dhcp()
+        box.clock.move(openwrt.PATH_S / 3 - 1)
+    assert box.ubus.asked.count(("network.interface", "dump")) == 1
 
 
 def test_a_box_without_pools_serves_no_dhcp(box: Box) -> None:
@@ -237,3 +344,14 @@ def test_a_method_that_is_not_in_the_table_is_never_called(box: Box) -> None:
     asked = {("hostapd.*" if name.startswith("hostapd.") else name, method) for name, method in box.ubus.asked}
     assert asked <= allowed
     assert len(asked) >= 5
+
+
+def test_a_ubus_that_hangs_is_given_up_before_the_collector_is(tmp_path: Path) -> None:
+    """With a sample each second: the reading fails by itself, and those who know it otherwise still give it."""
+    with Ubusd(Board("wndr3800-24.10"), tmp_path / "ubus.sock") as ubusd:
+        ubusd.freeze()
+        router = openwrt.open_router(lease_file=str(tmp_path / "none"), run_dir=str(tmp_path), socket=ubusd.path, sample_s=1.0)
+        sample = Sensing({"host": host}, COLLECTOR_BUDGET_RATIO).sample(router)
+        assert (list(sample.readings), sample.errors) == (["host"], {})
+        with pytest.raises(Unavailable, match="no answer"):
+            router.dhcp()

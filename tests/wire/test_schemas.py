@@ -236,6 +236,16 @@ def test_reports_merged_by_the_agent_are_valid() -> None:
     assert faults("report", merged) == []
 
 
+@pytest.mark.parametrize(
+    ("dhcp", "is_good"),
+    [({}, True), ({"fullest_ratio": 0.0}, True), ({"fullest_ratio": 1.2}, True), ({"fullest_ratio": -0.1}, False), ({"fullest_ratio": None}, False)],
+)
+def test_the_fullest_pool_may_be_told(dhcp: dict[str, Any], is_good: bool) -> None:
+    """It is optional, never below zero, and above one where addresses given out for good lie beside the pool."""
+    report = load(ROOT / "tests/golden/report_full.json")
+    assert (faults("report", report | {"dhcp": report["dhcp"] | dhcp}) == []) == is_good
+
+
 # The code
 
 
