@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from agent.records import Path
-from agent.router.text import printable, read_bytes
+from agent.router.text import Kept, printable, read_bytes
 
 try:
     import netifaces
@@ -26,6 +26,7 @@ MOST_NAMESERVERS = 4
 _SIOCGIFADDR = 0x8915
 _RTF_UP, _RTF_REJECT = 0x1, 0x200
 _ATF_COMPLETE = 0x2
+_ROUTES = Kept("/proc/net/route")
 
 
 class Route(NamedTuple):
@@ -85,13 +86,30 @@ def parse_addresses6(raw: bytes, device: str) -> list[str]:
 
 def parse_neighbour(raw: bytes, gateway: str, device: str) -> bool | None:
     """Read from /proc/net/arp what the kernel knows of `gateway`: True answered, False did not, None not asked yet."""
+    fields = _neighbour(raw, gateway, device)
+    try:
+        return bool(int(fields[2], 16) & _ATF_COMPLETE) if fields else None
+    except ValueError:
+        return None
+
+
+def parse_neighbour_mac(raw: bytes, gateway: str, device: str) -> bytes | None:
+    """Read from /proc/net/arp the 6 bytes by which `gateway` answered; None when it did not."""
+    fields = _neighbour(raw, gateway, device)
+    if not fields or not parse_neighbour(raw, gateway, device):
+        return None
+    try:
+        found = bytes.fromhex(fields[3].replace(b":", b"").decode())
+    except ValueError:
+        return None
+    return found if len(found) == 6 else None
+
+
+def _neighbour(raw: bytes, gateway: str, device: str) -> list[bytes] | None:
     for line in raw.split(b"\n")[1:]:
         fields = line.split()
         if len(fields) == 6 and fields[0] == gateway.encode() and fields[5] == os.fsencode(device):
-            try:
-                return bool(int(fields[2], 16) & _ATF_COMPLETE)
-            except ValueError:
-                return None
+            return fields
     return None
 
 
@@ -124,18 +142,29 @@ def _read(path: str) -> bytes:
 
 def routes_as_they_are() -> bytes:
     """Give the IPv4 routing table unread: while it is the same, so are the ways out and the addresses behind them."""
-    return _read("/proc/net/route")
+    try:
+        return _ROUTES.read()
+    except OSError:
+        return b""
 
 
 def default_route(device: str | None = None) -> Route | None:
     """Give the preferred default route, of `device` where one is named; IPv4 before IPv6, None when there is none."""
-    for path, parse in (("/proc/net/route", parse_routes), ("/proc/net/ipv6_route", parse_routes6)):
-        for route in parse(_read(path)):
-            if device in (None, route.device):
-                return route
+    for route in parse_routes(routes_as_they_are()):
+        if device in (None, route.device):
+            return route
+    for route in parse_routes6(_read("/proc/net/ipv6_route")):
+        if device in (None, route.device):
+            return route
     if netifaces and not os.access("/proc/net/route", os.R_OK):
         return _netifaces_route(device)
     return None
+
+
+def gateway_mac(device: str) -> bytes | None:
+    """Give the address, 6 bytes, of the gateway behind `device`; None while it did not answer, and where the only one is an IPv6 one."""
+    route = default_route(device)
+    return parse_neighbour_mac(_read("/proc/net/arp"), route.gateway, device) if route and route.gateway else None
 
 
 def _netifaces_route(device: str | None) -> Route | None:

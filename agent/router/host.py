@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from typing import NamedTuple
 
 from agent.lean import Without
 from agent.records import Host
@@ -14,6 +15,8 @@ with Without(subprocess={}, datetime={}, glob={}, pwd={}, resource={}):
     import psutil
 
 SENSORS_S = 600.0
+# What moves slowly is read anew at every sample of 10 s, but not at every one of 1 s: together it costs more than all else here.
+SLOW_S = 5.0
 # Listing /proc costs more than everything else here together.
 PROCESSES_S = 30.0
 MOST_SENSORS = 16
@@ -67,8 +70,20 @@ def _processes() -> int | None:
         return None
 
 
+class _Slow(NamedTuple):
+    load1: float | None
+    memory_total: int | None
+    memory_available: int | None
+    flash_free: int | None
+    flash_total: int | None
+    tmp_free: int | None
+    temperature_c: float | None
+    conntrack: int | None
+    conntrack_max: int | None
+
+
 class Health:
-    """The readings that make a Host; `monotonic` is the clock of what is remembered."""
+    """The readings that make a Host, all but the CPU's up to 5 s old; `monotonic` is the clock of what is remembered."""
 
     def __init__(self, monotonic: Callable[[], float], sys_class: str = "/sys/class") -> None:
         self._monotonic = monotonic
@@ -77,40 +92,47 @@ class Health:
         self._look_again_at = float("-inf")
         self._processes: int | None = None
         self._count_again_at = float("-inf")
+        self._slow: _Slow | None = None
+        self._slow_again_at = float("-inf")
 
     def read(self) -> Host:
         """Read everything once."""
+        now = self._monotonic()
         busy, softirq, total = _cpu()
-        memory_total, memory_available = _memory()
-        # On OpenWrt what can be written lies in /overlay.
-        flash_free, flash_total = _room("/overlay", "/")
-        tmp_free, _ = _room("/tmp")
+        slow = self._slow
+        if slow is None or now >= self._slow_again_at:
+            slow = self._slow = self._read_slow(now)
+            self._slow_again_at = now + SLOW_S
         return Host(
             cpu_busy_s_total=busy,
             cpu_softirq_s_total=softirq,
             cpu_s_total=total,
-            load1=_load1(),
-            memory_total_bytes=memory_total,
-            memory_available_bytes=memory_available,
-            flash_free_bytes=flash_free,
-            flash_total_bytes=flash_total,
-            tmp_free_bytes=tmp_free,
-            temperature_c=self._temperature(),
-            conntrack=whole(read_line(_CONNTRACK + "count") or ""),
-            conntrack_max=whole(read_line(_CONNTRACK + "max") or ""),
-            processes=self._count_processes(),
+            load1=slow.load1,
+            memory_total_bytes=slow.memory_total,
+            memory_available_bytes=slow.memory_available,
+            flash_free_bytes=slow.flash_free,
+            flash_total_bytes=slow.flash_total,
+            tmp_free_bytes=slow.tmp_free,
+            temperature_c=slow.temperature_c,
+            conntrack=slow.conntrack,
+            conntrack_max=slow.conntrack_max,
+            processes=self._count_processes(now),
         )
 
-    def _count_processes(self) -> int | None:
-        now = self._monotonic()
+    def _read_slow(self, now: float) -> _Slow:
+        # On OpenWrt what can be written lies in /overlay.
+        flash, tmp_free = _room("/overlay", "/"), _room("/tmp")[0]
+        connections = [whole(read_line(_CONNTRACK + name) or "") for name in ("count", "max")]
+        return _Slow(_load1(), *_memory(), *flash, tmp_free, self._temperature(now), *connections)
+
+    def _count_processes(self, now: float) -> int | None:
         if now >= self._count_again_at:
             self._processes = _processes()
             self._count_again_at = now + PROCESSES_S
         return self._processes
 
-    def _temperature(self) -> float | None:
+    def _temperature(self, now: float) -> float | None:
         """Give the hottest plausible sensor. psutil.sensors_temperatures searches all of /sys each time, so the paths are kept."""
-        now = self._monotonic()
         if now >= self._look_again_at:
             self._sensors = self._find_sensors()
             self._look_again_at = now + SENSORS_S

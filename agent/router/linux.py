@@ -27,6 +27,7 @@ _DEVICETREE = "/sys/firmware/devicetree/base/"
 _DMI = "/sys/class/dmi/id/"
 NO_PATH = Path(None, False, None, None, (), None)
 PATH_S = 15.0
+NO_LEASES_S = 10.0  # how long a box without lease files is believed to have none
 
 
 def parse_os_release(text: str) -> str | None:
@@ -64,6 +65,8 @@ class LinuxRouter:
         self._path = NO_PATH
         self._path_state: tuple[str | None, bool, bytes] | None = None
         self._path_until = 0.0
+        self._no_leases = ""
+        self._leases_again_at = float("-inf")
 
     def boot(self) -> str:
         """The first 16 hex digits of the kernel's boot_id."""
@@ -128,7 +131,14 @@ class LinuxRouter:
 
     def dhcp(self) -> Dhcp:
         """Leases by dnsmasq's file; how many the pool has is not known here."""
-        return leases.read_leases(self._lease_files, self.clock.wall(), self.clock.state() == "ntp")
+        now = self.clock.monotonic()
+        if now < self._leases_again_at:
+            raise Unavailable(self._no_leases)
+        try:
+            return leases.read_leases(self._lease_files, self.clock.wall(), self.clock.state() == "ntp")
+        except Unavailable as error:
+            self._no_leases, self._leases_again_at = str(error), now + NO_LEASES_S
+            raise
 
     def _device(self) -> str | None:
         """Name the uplink's device. A pulled cable takes the default route with it, so the last one stays while it exists."""

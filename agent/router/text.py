@@ -6,6 +6,8 @@ import os
 import re
 
 READ_BYTES = 262144
+# Most files of /proc and /sys fit; room for far more would be mapped and unmapped by the allocator at each reading.
+FIRST_BYTES = 4096
 _ESCAPE = re.compile(rb"\\(x[0-9a-fA-F]{2}|[nrte\"\\])")
 _LETTERS = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"e": b"\x1b", b'"': b'"', b"\\": b"\\"}
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
@@ -16,21 +18,51 @@ def read_bytes(path: str, limit: int = READ_BYTES) -> bytes:
     """Read a file of /proc or /sys from its beginning, at most `limit` bytes; OSError when it cannot be read."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        whole_text = os.read(fd, limit)
-        # A seq_file gives about a page at each read, however much is asked for.
-        while len(whole_text) < limit and (more := os.read(fd, limit - len(whole_text))):
-            whole_text += more
-        return whole_text
+        return _read_on(fd, limit)
     finally:
         os.close(fd)
+
+
+class Kept:
+    """A file of /proc that is read at every sample: opened at its first reading, and read from its beginning each time."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._fd = -1
+
+    def __del__(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+
+    def read(self) -> bytes:
+        """Give what stands in it now; OSError when it cannot be read."""
+        if self._fd < 0:
+            self._fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        return _read_on(self._fd, READ_BYTES)
+
+
+def _read_on(fd: int, limit: int) -> bytes:
+    """Read from the file's beginning. The place is named at each read: one that was interrupted leaves nothing behind for the next."""
+    whole_text = os.pread(fd, min(limit, FIRST_BYTES), 0)
+    # A seq_file gives about a page at each read, however much is asked for.
+    while len(whole_text) < limit and (more := os.pread(fd, min(limit - len(whole_text), FIRST_BYTES + len(whole_text)), len(whole_text))):
+        whole_text += more
+    return whole_text
 
 
 def read_line(path: str) -> str | None:
     """Read a one-line file as text; None when there is none or it is empty."""
     try:
-        raw = read_bytes(path, 4096)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None
+    try:
+        # The kernel gives such a file with the first read.
+        raw = os.read(fd, FIRST_BYTES)
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
     return raw.replace(b"\0", b" ").decode("utf-8", "backslashreplace").strip() or None
 
 

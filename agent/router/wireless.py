@@ -24,6 +24,7 @@ VIEW_S = 60.0
 VIEW_WITHOUT_HOSTAPD_S = 10.0
 SHARED_S = 0.5  # hostapd's answers serve all who ask within one sample
 FORGET_S = 7 * 86400.0
+NONE_S = 10.0  # how long a box without Wi-Fi is believed to have none
 MOST_NETWORKS = 64
 _NO_ADDRESS = "00:00:00:00:00:00"
 _NOT_RUNNING = ("down", "lowerlayerdown", "notpresent")
@@ -47,6 +48,9 @@ class _View(NamedTuple):
     networks: list[Network]
 
 
+NOTHING = _View({}, [], {}, [])
+
+
 class Wireless:
     """What is known of this box's Wi-Fi; `monotonic` is its clock."""
 
@@ -63,6 +67,7 @@ class Wireless:
         self._addresses: dict[str, str | None] = {}
         self._statuses: tuple[float, dict[str, Status | None]] = (0.0, {})
         self._surveys: dict[str, tuple[float, int | None, Survey]] = {}
+        self._none_until = float("-inf")
 
     def networks(self) -> list[Network]:
         """Give every BSS that is or should be on air; Unavailable when neither iw nor hostapd answers."""
@@ -102,9 +107,12 @@ class Wireless:
             return []
 
     def _look(self) -> _View:
+        if self._monotonic() < self._none_until:
+            return NOTHING
         names = self._list("ieee80211")
         if not names and not self._seen:
-            return _View({}, [], {}, [])
+            self._none_until = self._monotonic() + NONE_S
+            return NOTHING
         statuses = self._ask_hostapd()
         devices = [name for name in self._list("net") if os.path.exists(os.path.join(self._sys, "net", name, "phy80211"))]
         key = (names, [(name, self._operstate(name)) for name in devices], statuses)

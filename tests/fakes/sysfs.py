@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import struct
 from pathlib import Path
 
 
@@ -39,3 +40,16 @@ class FakeSys:
     def remove_phy(self, name: str) -> None:
         """Take a wiphy away."""
         shutil.rmtree(self.root / "ieee80211" / name)
+
+    def add_bridge(self, name: str, ports: dict[str, int]) -> None:
+        """Add a bridge; `ports` are its ports' numbers by name."""
+        (self.root / "net" / name / "bridge").mkdir(parents=True)
+        for port, number in ports.items():
+            (self.root / "net" / port).mkdir(exist_ok=True)
+            (self.root / "net" / name / "brif" / port).mkdir(parents=True)
+            (self.root / "net" / name / "brif" / port / "port_no").write_text(f"{number:#x}\n")
+
+    def set_forwarding(self, bridge: str, *entries: tuple[bytes, int, bool]) -> None:
+        """Let a bridge have seen addresses behind the ports of these numbers; the last of each says that it is the port's own."""
+        raw = b"".join(struct.pack("=6sBBIBBH", address, number & 0xFF, is_own, 1234, number >> 8, 0, 0) for address, number, is_own in entries)
+        (self.root / "net" / bridge / "brforward").write_bytes(raw)

@@ -17,6 +17,7 @@ from agent.router.addresses import (
     parse_addresses6,
     parse_nameservers,
     parse_neighbour,
+    parse_neighbour_mac,
     parse_routes,
     parse_routes6,
 )
@@ -161,6 +162,13 @@ def test_arp_flags() -> None:
     """0x2 is complete, 0x0 is failed, another device's entry is none."""
     table = b"IP address HW\n192.0.2.1 0x1 0x2 02:00:00:00:00:01 * wan\n192.0.2.2 0x1 0x0 00:00:00:00:00:00 * wan\n"
     assert [parse_neighbour(table, g, d) for g, d in (("192.0.2.1", "wan"), ("192.0.2.2", "wan"), ("192.0.2.1", "lan"))] == [True, False, None]
+
+
+def test_address_of_the_gateway_that_answered() -> None:
+    """Six bytes; of one that did not answer, of another device and of one that is no Ethernet address there is none."""
+    table = b"IP address HW\n192.0.2.1 0x1 0x2 02:00:00:00:00:01 * wan\n192.0.2.2 0x1 0x0 00:00:00:00:00:00 * wan\n192.0.2.3 0x18 0x2 02:00:zz * wan\n"
+    assert parse_neighbour_mac(table, "192.0.2.1", "wan") == bytes.fromhex("020000000001")
+    assert [parse_neighbour_mac(table, g, d) for g, d in (("192.0.2.2", "wan"), ("192.0.2.3", "wan"), ("192.0.2.1", "lan"))] == [None, None, None]
 
 
 def test_resolv_conf() -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.router.host import SENSORS_S, Health, parse_millidegrees
+from agent.router.host import SENSORS_S, SLOW_S, Health, parse_millidegrees
 
 
 def health() -> Health:
@@ -85,6 +85,19 @@ def test_sensor_plugged_in_later_is_found(tmp_path: Path) -> None:
     assert door.read().temperature_c is None
     now[0] = SENSORS_S
     assert door.read().temperature_c == 40.0
+
+
+def test_slow_figures_are_read_again(tmp_path: Path) -> None:
+    """What moves slowly stands for a few seconds, and a sample ten seconds later sees it anew."""
+    now = [0.0]
+    door = Health(lambda: now[0], str(tmp_path))
+    make_sensor(tmp_path, "thermal/thermal_zone0/temp", "40000\n")
+    assert door.read().temperature_c == 40.0
+    make_sensor(tmp_path, "thermal/thermal_zone0/temp", "50000\n")
+    now[0] = SLOW_S / 2
+    assert door.read().temperature_c == 40.0
+    now[0] = 10.0
+    assert door.read().temperature_c == 50.0
 
 
 @given(st.text())

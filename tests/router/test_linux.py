@@ -17,13 +17,22 @@ from agent.router.clock import SystemClock
 from agent.router.contract import Router
 from agent.router.hostapd import Hostapd
 from agent.router.iw import Iw
-from agent.router.linux import LinuxRouter, open_router, parse_os_release
+from agent.router.linux import NO_LEASES_S, LinuxRouter, open_router, parse_os_release
 from agent.router.text import printable
 from tests.fakes.iw import FakeIw
 from tests.fakes.netns import Netns
 from tests.fakes.sysfs import FakeSys
 
 CAPTURES = Path(__file__).parents[1] / "captures"
+
+
+class FakeClock(SystemClock):
+    """The machine's clock, whose monotonic seconds the test sets."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
 
 
 def ip(*arguments: str) -> list[dict[str, object]]:
@@ -76,7 +85,11 @@ def test_uplink_is_the_default_routes_device() -> None:
     path = router.path()
     assert (path.device, path.gateway) == (best["dev"], best.get("gateway"))
     first = router.interfaces()[0]
-    assert (first.name, first.role, first.up) == (best["dev"], "uplink", path.up)
+    # Of a bridge that leads out it is a port.
+    ports = Path(f"/sys/class/net/{best['dev']}/brif")
+    assert first.role == "uplink"
+    assert first.name in {best["dev"], *(port.name for port in ports.glob("*"))}
+    assert first.up == path.up or first.name != best["dev"]
 
 
 @pytest.mark.needs("ip")
@@ -111,6 +124,19 @@ def test_no_lease_file_is_unavailable(tmp_path: Path) -> None:
     """A box that serves no DHCP says so."""
     with pytest.raises(Unavailable):
         open_router(lease_files=(str(tmp_path / "none"),)).dhcp()
+
+
+def test_lease_file_that_comes_later_is_found(tmp_path: Path) -> None:
+    """A DHCP server started after the agent is noticed: that there was none is believed for seconds only."""
+    sysfs, clock = FakeSys(tmp_path / "sys"), FakeClock()
+    router = LinuxRouter("auto", (str(tmp_path / "leases"),), clock, Iw(Program("iw")), Hostapd(f"{tmp_path}/none"), str(sysfs.root))
+    with pytest.raises(Unavailable):
+        router.dhcp()
+    (tmp_path / "leases").write_text("0 02:00:00:00:00:01 192.0.2.5 x *\n")
+    with pytest.raises(Unavailable, match="no lease file"):
+        router.dhcp()
+    clock.now += NO_LEASES_S
+    assert router.dhcp().leases == 1
 
 
 def test_leases_by_the_boxs_own_clock(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -168,3 +169,76 @@ def test_device_created_anew_has_another_index() -> None:
         assert gone == []
         assert new[0][0] == "wan"
         assert new[0][1] != wan[1]
+
+
+FLAT = """
+import json, socket, time
+from agent.router.addresses import gateway_mac
+from agent.router.netdev import Netdev
+deadline = time.monotonic() + 20
+while gateway_mac("br-lan") is None and time.monotonic() < deadline:
+    socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", ("10.99.0.1", 9))
+    time.sleep(0.05)
+net = Netdev(time.monotonic)
+def see(): return {{i.role: i._asdict() for i in net.interfaces("br-lan", ("ap0",))}}
+while see()["uplink"]["tx_bytes_total"] < {wanted} and time.monotonic() < deadline:
+    time.sleep(0.05)
+print(json.dumps(see()))
+"""
+SEND = "import socket; s = socket.socket(2, 2); [s.sendto(b'x' * 1000, ('10.99.0.1', 9)) for _ in range(200)]; print(0)"
+
+
+@pytest.mark.needs("netns")
+def test_of_a_bridge_that_leads_out_the_gateways_port_is_the_uplink() -> None:
+    """What a station sends to the gateway through the bridge stands in the uplink's row, which is the port's; the bridge never counted it."""
+    with ExitStack() as stack:
+        box, gateway, station, guest = (stack.enter_context(Netns()) for _ in range(4))
+        box.ip("link", "add", "br-lan", "type", "bridge")
+        for port, space, address in (("lan1", guest, "10.99.0.3"), ("lan2", gateway, "10.99.0.1"), ("ap0", station, "10.99.0.4")):
+            box.ip("link", "add", port, "type", "veth", "peer", "name", "far", "netns", space.name)
+            box.ip("link", "set", port, "master", "br-lan", "up")
+            space.ip("addr", "add", f"{address}/24", "dev", "far")
+            space.ip("link", "set", "far", "up")
+        box.ip("link", "set", "br-lan", "up")
+        box.ip("addr", "add", "10.99.0.2/24", "dev", "br-lan")
+        box.ip("route", "add", "default", "via", "10.99.0.1")
+        # Packets that wait for an answer to ARP would be dropped.
+        (far,) = gateway.ip_json("link", "show", "far")
+        station.ip("neigh", "replace", "10.99.0.1", "lladdr", far["address"], "dev", "far", "nud", "permanent")
+        station.python(SEND)
+        found = box.python(FLAT.format(wanted=200 * 1000))
+        assert (found["uplink"]["name"], found["lan"]["name"]) == ("lan2", "br-lan")
+        assert found["uplink"]["tx_bytes_total"] >= 200 * 1000
+        assert max(found["lan"]["rx_bytes_total"], found["lan"]["tx_bytes_total"]) < 20 * 1000
+
+
+SECOND = """
+import json, subprocess, sys
+from agent.router.netdev import Netdev
+now, touched = 0.0, []
+net = Netdev(lambda: now)
+def see(): return [(i.name, i.role, i.up) for i in net.interfaces({uplink!r}, ()) if i.role == "uplink"]
+seen = see()
+sys.addaudithook(lambda event, given: touched.append(event) if event in ("open", "os.listdir", "os.scandir") else None)
+seen += see()
+opened = len(touched)
+subprocess.run(["ip", "link", "set", "far", "down"], check=True)
+for now in (1.0, 60.0):
+    seen += see()
+print(json.dumps([opened, seen]))
+"""
+
+
+@pytest.mark.needs("netns")
+@pytest.mark.parametrize("uplink", ["lan1", "br-lan"])
+def test_a_pulled_cable_leaves_the_uplink_where_it_is(uplink: str) -> None:
+    """The port is down and nothing takes its place, named as it is or by its bridge; and while nothing changes no file is opened for that."""
+    with Netns() as space:
+        space.ip("link", "add", "br-lan", "type", "bridge")
+        space.ip("link", "add", "lan1", "type", "veth", "peer", "name", "far")
+        space.ip("link", "set", "lan1", "master", "br-lan", "up")
+        for name in ("far", "br-lan"):
+            space.ip("link", "set", name, "up")
+        opened, seen = space.python(SECOND.format(uplink=uplink))
+        assert opened == 0
+        assert seen == [["lan1", "uplink", True], ["lan1", "uplink", True], ["lan1", "uplink", False], ["lan1", "uplink", False]]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.router.text import dbm, mac, printable, read_bytes, read_line, unescape, whole
+from agent.router.text import Kept, dbm, mac, printable, read_bytes, read_line, unescape, whole
 
 
 @pytest.mark.parametrize(
@@ -101,6 +101,17 @@ def test_figures_never_raise(text: str) -> None:
 def test_file_longer_than_a_page_is_read_whole() -> None:
     """A /proc file of many pages is read to its end."""
     assert len(read_bytes("/proc/kallsyms", 20000)) == 20000 or not os.access("/proc/kallsyms", os.R_OK)
+
+
+def test_kept_file_is_read_anew_and_whole_each_time(tmp_path: Path) -> None:
+    """What stands there now comes from its beginning, however long it is; one that is not there yet is found later."""
+    file = tmp_path / "file"
+    kept = Kept(str(file))
+    with pytest.raises(OSError):
+        kept.read()
+    for content in (b"one\n", bytes(range(256)) * 100, b""):
+        file.write_bytes(content)
+        assert kept.read() == content
 
 
 def test_missing_file_has_no_line(tmp_path: Path) -> None:

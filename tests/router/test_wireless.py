@@ -11,7 +11,7 @@ from agent.errors import Unavailable
 from agent.router.child import Program
 from agent.router.hostapd import Hostapd
 from agent.router.iw import Iw
-from agent.router.wireless import FORGET_S, SURVEY_S, Wireless
+from agent.router.wireless import FORGET_S, NONE_S, SURVEY_S, Wireless
 from tests.fakes.hostapd import FakeHostapd
 from tests.fakes.iw import FakeIw
 from tests.fakes.sysfs import FakeSys
@@ -70,6 +70,16 @@ def test_no_wifi_starts_no_process(tmp_path: Path) -> None:
     bare.iw.says("dev", DEV)
     assert (bare.wireless.radios(), bare.wireless.networks(), bare.wireless.names()) == ([], [], frozenset())
     assert bare.iw.calls() == []
+
+
+def test_wifi_that_comes_later_is_found(tmp_path: Path) -> None:
+    """A box without Wi-Fi is not searched at each sample, but a radio plugged in is found within ten seconds."""
+    box = Box(tmp_path)
+    assert box.wireless.networks() == []
+    box.put_on_air()
+    assert box.wireless.networks() == []
+    box.now += NONE_S
+    assert box.up() == {"wlan0": True, "wlan0-guest": True}
 
 
 def test_networks_by_iw_alone(box: Box) -> None:
