@@ -6,17 +6,19 @@ on the router.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import signal
 import sys
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from agent import __version__, settings
 from agent.errors import Rejected, Unavailable
 from agent.settings import Faults, Settings
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
 
 DONE, FAILED, BAD_INPUT = 0, 1, 2
 PACKAGES = ("paho-mqtt", "psutil", "netifaces", "netifaces-plus", "requests", "tomli")
@@ -31,10 +33,19 @@ EPILOG = """examples:
 exit codes: 0 done, 1 it failed or something is wrong, 2 bad usage or settings"""
 
 
+class Options(NamedTuple):
+    """What the command line says; `last_good_fd` is between two images of a reloading daemon."""
+
+    command: str
+    config: str
+    json: bool = False
+    last_good_fd: int | None = None
+
+
 class Command(NamedTuple):
     """One word of the command line."""
 
-    run: Callable[[argparse.Namespace], int]
+    run: Callable[[Options], int]
     help: str
     example: str
     has_json: bool = False
@@ -42,7 +53,8 @@ class Command(NamedTuple):
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and give its exit code."""
-    options = _parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    options = _plain_run(words) or Options(**vars(_parser().parse_args(words)))
     try:
         return COMMANDS[options.command].run(options)
     except Faults as error:
@@ -57,7 +69,16 @@ def main(arguments: list[str] | None = None) -> int:
         return FAILED
 
 
-def _parser() -> argparse.ArgumentParser:
+def _plain_run(words: list[str]) -> Options | None:
+    """Understand the two ways in which a service is started, without what argparse costs; None for everything else."""
+    if words == ["run"]:
+        return Options("run", settings.DEFAULT_FILE)
+    return Options("run", words[2]) if len(words) == 3 and words[:2] == ["run", "--config"] and not words[2].startswith("-") else None
+
+
+def _parser() -> ArgumentParser:
+    import argparse
+
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog="rwagent", description="The agent of one public Wi-Fi access point.", epilog=EPILOG, formatter_class=raw)
     words = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -72,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(options: argparse.Namespace) -> int:
+def _run(options: Options) -> int:
     # Ignored until the daemon listens for it: a reload sent while it starts must not end it.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     file = os.path.abspath(options.config)
@@ -103,7 +124,7 @@ def _leave_directory() -> None:
         os.chdir("/")
 
 
-def _once(options: argparse.Namespace) -> int:
+def _once(options: Options) -> int:
     # Each command loads only its own parts, so that `version` and a refusal work on a box where a package is missing.
     from agent.once import one_report
 
@@ -111,7 +132,7 @@ def _once(options: argparse.Namespace) -> int:
     return DONE
 
 
-def _status(options: argparse.Namespace) -> int:
+def _status(options: Options) -> int:
     from agent import status
 
     seen = status.read(settings.load(options.config).paths.run_dir)
@@ -119,7 +140,7 @@ def _status(options: argparse.Namespace) -> int:
     return DONE if status.is_connected(seen) else FAILED
 
 
-def _doctor(options: argparse.Namespace) -> int:
+def _doctor(options: Options) -> int:
     from agent import doctor
 
     findings = doctor.examine(options.config)
@@ -127,7 +148,7 @@ def _doctor(options: argparse.Namespace) -> int:
     return FAILED if doctor.is_ill(findings) else DONE
 
 
-def _version(_options: argparse.Namespace) -> int:
+def _version(_options: Options) -> int:
     packages = [f"{name} {version}" for name in PACKAGES if (version := _installed(name))]
     python = ".".join(map(str, sys.version_info[:3]))
     _print(", ".join([f"rwagent {__version__}", f"Python {python}", *packages]))

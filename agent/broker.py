@@ -22,7 +22,8 @@ from agent.dialect import NAMES, Dialect
 from agent.echo import Echo
 from agent.errors import Unavailable
 from agent.link import Connected, Ending, Event, Limits, Link, Lost, Message, Plan, Presence, Published, Refused
-from agent.session import NO_REASON, UNSUPPORTED_VERSION, Secret, Session, Terms, Will
+from agent.notices import NO_REASON, UNSUPPORTED_VERSION, Secret, Terms, Will
+from agent.session import Session
 from agent.wire import messages, topics
 
 if TYPE_CHECKING:

@@ -6,7 +6,6 @@ due time, or a short-lived thread of the broker's. Starts no process, opens no l
 
 from __future__ import annotations
 
-import logging
 import os
 import select
 import signal
@@ -15,6 +14,7 @@ from collections.abc import Mapping
 from types import FrameType, ModuleType
 from typing import NoReturn
 
+import agent.lean  # first, for it brings logging
 from agent import __version__
 from agent import settings as settings_door
 from agent.alerts import Alerts
@@ -28,12 +28,13 @@ from agent.records import Knobs, Path
 from agent.report import Moment, Part, Reporter, moment_of, own_figures
 from agent.router import backends
 from agent.router.contract import Probe, Router
-from agent.run_dir import StateFile, hold
+from agent.run_dir import SAVE_CALMLY_S, SAVE_EVERY_S, StateFile, hold
 from agent.sensing import Overrun, Sensing, attempt
 from agent.settings import Settings
 from agent.watchdog import Watchdog
 from agent.wire import messages, topics
 
+logging = agent.lean.logging
 LOG = logging.getLogger("agent.daemon")
 
 COLLECTOR_BUDGET_S = 3.0
@@ -68,9 +69,11 @@ class Daemon:
         self._probe: Probe | None = None
         self._probed_way: tuple[object, ...] | None = None
         self._radios_told: list[tuple[str, str | None]] = []
+        self._uplink_told = settings.router.uplink
         self._report = b"{}"
         self._lag = 0.0
         self._has_sample = False
+        self._poller, self._polled = select.poll(), dict[int, int]()
         self._watchdog = Watchdog(STANDSTILL_S)
         self._is_stopping = False
         self._is_reloading = False
@@ -117,15 +120,16 @@ class Daemon:
         self.post.hand_over()
 
     def _wait(self, wakeup: int | None) -> None:
-        poller = select.poll()
         fds = self.broker.fds() | (self._probe.fds() if self._probe is not None else {})
-        for fd, mask in fds.items():
-            poller.register(fd, mask)
         if wakeup is not None:
-            poller.register(wakeup, select.POLLIN)
+            fds[wakeup] = select.POLLIN
+        if fds != self._polled:
+            self._poller, self._polled = select.poll(), fds
+            for fd, mask in fds.items():
+                self._poller.register(fd, mask)
         seconds = min(self._until_due(), self.broker.due(), LONGEST_WAIT_S)
         # Rounded up: a poll that ends a moment too early would turn the loop twice.
-        for fd, _ in poller.poll(int(max(0.0, seconds) * 1000 + 0.999)):
+        for fd, _ in self._poller.poll(int(max(0.0, seconds) * 1000 + 0.999)):
             if fd == wakeup:
                 os.read(fd, 512)
 
@@ -203,7 +207,7 @@ class Daemon:
         self.outbox.put("report", report, self._report)
         self._lag = 0.0
         self._tell_changes(report, moment.uptime_s)
-        if self._state.is_due():
+        if self._state.is_due(SAVE_CALMLY_S if self.broker.is_connected else SAVE_EVERY_S):
             self._save_state()
 
     def _thin(self) -> None:
@@ -263,7 +267,7 @@ class Daemon:
 
     def _tell_changes(self, report: Part, uptime_s: float) -> None:
         uplink, radios = report.get("uplink"), report.get("radios")
-        events = []
+        named, events = self._radios_told, []
         if isinstance(uplink, dict) and "state" in uplink:
             events += self._watch.uplink(uplink["state"], uptime_s)
         if isinstance(radios, list):
@@ -271,8 +275,8 @@ class Daemon:
             # A radio that is down may not know its band: what was known stays.
             known = dict(self._radios_told) | {radio["radio"]: radio["band"] for radio in radios if "band" in radio}
             named = [(radio["radio"], known.get(radio["radio"])) for radio in radios]
-            if named != self._radios_told:
-                self._announce_info(named)
+        if named != self._radios_told or self._uplink_name() != self._uplink_told:
+            self._announce_info(named)
         for event in events:
             self._put_event(event.kind, event.data)
 
@@ -306,11 +310,15 @@ class Daemon:
             backend=settings.router.backend,
             collectors=list(self.reporter.spans),
             radios=radios,
-            uplink=self._path.device if self._path and self._path.device else settings.router.uplink,
+            uplink=self._uplink_name(),
             certificate_expires_at=settings.broker.certificate_ends,
         )
-        self._radios_told = radios
+        self._radios_told, self._uplink_told = radios, self._uplink_name()
         self.post.announce(topics.INFO, messages.encode(info))
+
+    def _uplink_name(self) -> str:
+        """Name the uplink; one that cannot be found now keeps the name it was told by."""
+        return self._path.device if self._path and self._path.device else self._uplink_told
 
     def _is_clock_good(self) -> bool:
         return self.clock.state() == "ntp"

@@ -28,7 +28,7 @@ class Echo:
     def __init__(self) -> None:
         self.number = 0
         self._is_proven = False
-        self._is_refused = False
+        self._is_given_up = False
         self._deaf_sessions = 0
         self._keepalive_s = 0.0
         self._proved_at = 0.0
@@ -40,14 +40,14 @@ class Echo:
     @property
     def state(self) -> State:
         """Say whether echoes come back: not known yet, yes, or the broker does not let them through."""
-        if self._is_refused or self._deaf_sessions >= DEAF_SESSIONS:
+        if self._is_given_up:
             return "refused"
         return "proven" if self._is_proven else "unproven"
 
     def begin(self, now: float, keepalive_s: float) -> None:
         """Begin a session, accepted now."""
         self.number = 0
-        self._is_refused = False
+        self._is_given_up = self._deaf_sessions >= DEAF_SESSIONS
         self._keepalive_s = keepalive_s
         self._proved_at = self._heard_at = self._spoke_at = now
         self._sent_at = self._first_sent_at = None
@@ -72,11 +72,11 @@ class Echo:
 
     def refuse(self) -> None:
         """Note that the broker said it will not give us echoes in this session."""
-        self._is_refused = True
+        self._is_given_up = True
 
     def send(self, now: float) -> bool:
         """Say whether an echo is due now, and count it as sent."""
-        if self.state == "refused" or now < self._next_at():
+        if self._is_given_up or now < self._next_at():
             return False
         self.number += 1
         self._sent_at = self._spoke_at = now
@@ -89,7 +89,7 @@ class Echo:
 
         Its answer tells a broker that swallows echoes from a path that is dead.
         """
-        return self.state == "refused" or (self._sent_at is not None and self._sent_at != self._first_sent_at)
+        return self._is_given_up or (self._sent_at is not None and self._sent_at != self._first_sent_at)
 
     def is_dead(self, now: float) -> bool:
         """Say whether the session must be replaced."""
@@ -103,10 +103,11 @@ class Echo:
         """
         if not self._is_proven and self._first_sent_at is not None and self._heard_at > self._first_sent_at:
             self._deaf_sessions += 1
+            self._is_given_up = self._is_given_up or self._deaf_sessions >= DEAF_SESSIONS
 
     def due_at(self, now: float) -> float:
         """The moment by which `send` and `is_dead` must be asked again."""
-        if self.state != "refused":
+        if not self._is_given_up:
             return min(self._next_at(), self._dead_at())
         # paho sends PINGREQ when its loop is turned after a keepalive of silence, by its own reading of the clock.
         ping_at = self._heard_at + self._keepalive_s
@@ -117,5 +118,5 @@ class Echo:
         return first if self._sent_at is None else max(first, self._sent_at + AGAIN_RATIO * self._keepalive_s)
 
     def _dead_at(self) -> float:
-        since = self._heard_at if self.state == "refused" else self._proved_at
+        since = self._heard_at if self._is_given_up else self._proved_at
         return since + DEAD_RATIO * self._keepalive_s

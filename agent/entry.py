@@ -55,6 +55,11 @@ class Entry:
         return "event" if self.flags & EVENT else "report"
 
     @property
+    def lacks_time(self) -> bool:
+        """Whether it was made without a good clock and can still be given one: what was sent once stays as it is."""
+        return not self.flags & (TRUSTED | SENT)
+
+    @property
     def is_merged(self) -> bool:
         """Whether it stands for several reports."""
         return self.from_seq < self.seq

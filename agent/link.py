@@ -14,7 +14,8 @@ from typing import Any, NamedTuple, Protocol
 from agent import backoff, tls
 from agent.dialect import NAMES
 from agent.echo import Echo
-from agent.session import NO_REASON, REFUSED, Accepted, Acknowledged, Arrived, Ended, Session, Subscribed
+from agent.notices import NO_REASON, REFUSED, Accepted, Acknowledged, Arrived, Ended, Subscribed
+from agent.session import Session
 from agent.wire import messages, topics
 
 LOG = logging.getLogger(__name__)

@@ -115,6 +115,7 @@ class Outbox:
             self._ledger.note(self._ledger.totals._replace(dropped=totals.dropped + 1))
             return
         self._ledger.hold(entry, text)
+        self._opened = (entry, text)  # most go out at once, and need not be read back
         self._make_room(entry)
 
     # A message goes.
@@ -122,6 +123,8 @@ class Outbox:
     def due(self, uptime: float) -> Entry | None:
         """Give what to publish next, or None: the live first (newest first), then what the city misses, then the backlog, oldest first and trickled."""
         while (entry := self._next(uptime)) is not None:
+            if self._opened is not None and self._opened[0] is entry:
+                return entry
             text = self._ledger.text(entry)
             if text is not None:
                 self._opened = (entry, text)

@@ -95,7 +95,7 @@ class Post:
 
     def _publish(self, entry: Entry) -> bool:
         uptime = self._clock.uptime()
-        wall = self._clock.wall() if self._clock.state() == "ntp" else None
+        wall = self._clock.wall() if entry.lacks_time and self._clock.state() == "ntp" else None
         payload = self._outbox.render(entry, uptime=uptime, wall=wall, interval_s=self._interval_s)
         content_type = messages.JSON
         if entry.kind == "report" and self._encoding == "deflate":

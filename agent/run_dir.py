@@ -15,6 +15,7 @@ LOG = logging.getLogger(__name__)
 
 STATE_FILE = "daemon.json"
 SAVE_EVERY_S = 5.0
+SAVE_CALMLY_S = 15.0  # while the session stands: the city sees more than this file tells
 
 
 def hold(run_dir: str) -> int:
@@ -62,9 +63,9 @@ class StateFile:
         self._written_at = float("-inf")
         self._has_told = False
 
-    def is_due(self) -> bool:
+    def is_due(self, every_s: float = SAVE_EVERY_S) -> bool:
         """Say whether the last writing is old enough for another that nothing urgent asks for."""
-        return time.monotonic() >= self._written_at + SAVE_EVERY_S
+        return time.monotonic() >= self._written_at + every_s
 
     def write(self, text: bytes) -> None:
         """Replace the file; what cannot be written is told once."""

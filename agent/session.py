@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import select
 import socket
-import ssl
 import struct
 from collections import deque
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from agent.lean import Without
+from agent.notices import NO_REASON, UNSUPPORTED_VERSION, Accepted, Acknowledged, Arrived, Ended, Notice, Subscribed, Terms, Will
 
 # Sockets come ready from agent.dial and the client's id from the settings, so that paho asks nothing of these: no proxy
 # (the environment's are not obeyed; should a version of paho ask all the same, `proxy_bypass` says so), no WebSocket, no made-up id.
@@ -36,12 +36,9 @@ if TYPE_CHECKING:
 
 QUEUED_NOTICES = 256
 MOST_INCOMING_BYTES = 256 * 1024
-READ_BYTES = 64 * 1024
+# As much as a TLS record holds (RFC 8446, 5.1), so that nothing decrypted stays behind in the TLS layer.
+READ_BYTES = 16 * 1024
 TURNS_OF_READING = 64
-UNSUPPORTED_VERSION = 0x84
-REFUSED = 0x80
-# Where a broker names no reason, and where paho only tells that the connection is gone.
-NO_REASON = -1
 
 # Untyped on purpose: names that only one generation has, or annotates.
 _paho: Any = mqtt
@@ -55,83 +52,6 @@ _MALFORMED = (AssertionError, LookupError, TypeError, ValueError, struct.error, 
 _V3_CODES = {1: UNSUPPORTED_VERSION, 2: 0x85, 3: 0x88, 4: 0x86, 5: 0x87}
 
 
-class Secret:
-    """A password that shows stars wherever it is printed."""
-
-    __slots__ = ("_text",)
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    def __repr__(self) -> str:
-        return "***"
-
-    def reveal(self) -> str:
-        """Give the text itself, for the one place that sends it."""
-        return self._text
-
-
-class Will(NamedTuple):
-    """What the broker publishes, retained, when this session ends without a DISCONNECT."""
-
-    topic: str
-    payload: bytes
-    content_type: str
-    delay_s: int
-
-
-class Terms(NamedTuple):
-    """What we ask of the broker at CONNECT; MQTT 3.1.1 knows only the first three and `is_clean`: to forget what it keeps for us."""
-
-    keepalive_s: int
-    username: str | None
-    password: Secret | None
-    session_expiry_s: int
-    receive_maximum: int
-    maximum_packet_bytes: int
-    is_clean: bool = False
-
-
-class Accepted(NamedTuple):
-    """CONNACK: an MQTT 5 reason code, 0 for yes, and what the broker allows (None: it did not say); `is_resumed`: it remembers us."""
-
-    code: int
-    receive_maximum: int | None
-    maximum_packet_bytes: int | None
-    keepalive_s: int | None
-    is_resumed: bool = False
-
-
-class Subscribed(NamedTuple):
-    """SUBACK: the code for each topic in the order asked for, 0x80 and above refused."""
-
-    codes: tuple[int, ...]
-
-
-class Acknowledged(NamedTuple):
-    """PUBACK for one message, 0x80 and above refused."""
-
-    mid: int
-    code: int
-
-
-class Arrived(NamedTuple):
-    """PUBLISH from the broker; `topic` None when it is not UTF-8."""
-
-    topic: str | None
-    payload: bytes
-    is_retained: bool
-
-
-class Ended(NamedTuple):
-    """The connection is over: the broker's DISCONNECT code, or NO_REASON."""
-
-    code: int
-
-
-Notice = Accepted | Subscribed | Acknowledged | Arrived | Ended
-
-
 class _Client(mqtt.Client):
     """paho's client over a ready socket; the only thing here that knows paho's inside.
 
@@ -139,6 +59,7 @@ class _Client(mqtt.Client):
     """
 
     sock_ready: socket.socket
+    ahead = b""
     has_heard = False
     is_flooded = False
     fault: OSError | None = None
@@ -153,8 +74,15 @@ class _Client(mqtt.Client):
             self.is_flooded = True
             self.fault = OSError(f"a packet of more than {MOST_INCOMING_BYTES} bytes")
             raise ConnectionResetError
+        if not self.ahead:
+            self.ahead = self._receive()
+        # paho asks for the first bytes of a packet one by one.
+        taken, self.ahead = self.ahead[:bufsize], self.ahead[bufsize:]
+        return taken
+
+    def _receive(self) -> bytes:
         try:
-            received: bytes = super()._sock_recv(min(bufsize, READ_BYTES))
+            received: bytes = super()._sock_recv(READ_BYTES)
         except BlockingIOError:
             raise
         except OSError as error:
@@ -170,7 +98,10 @@ class _Client(mqtt.Client):
         except BlockingIOError:
             raise
         except OSError as error:
-            self.fault = error
+            if self.fault is None:
+                # What the broker said before it closed may lie unread: its reason tells a take-over from a cable.
+                self.fault = error
+                raise BlockingIOError from error
             raise ConnectionResetError from error
         return sent
 
@@ -187,6 +118,39 @@ class _Client1(_Client):
         return mqtt.MQTT_ERR_CONN_LOST
 
 
+class _Client2(_Client):
+    """2.x makes MQTT 5's tables of properties and reason codes anew for every PUBACK; most say no more than whose it is, and that is: yes."""
+
+    def _handle_pubackcomp(self, cmd: Any) -> Any:
+        body = self.first_bytes()
+        if cmd != "PUBACK" or len(body) != 2:
+            return super()._handle_pubackcomp(cmd)
+        mid = int.from_bytes(body, "big")
+        with self._out_message_mutex:
+            return self._do_on_publish(mid, _YES, _NO_PROPERTIES) if mid in self._out_messages else mqtt.MQTT_ERR_SUCCESS
+
+
+class _Yes:
+    """The reason code of a PUBACK that carries none (MQTT 5, 3.4.2.1)."""
+
+    value = 0
+
+
+_YES: Any = _Yes()
+_NO_PROPERTIES: Any = None
+
+
+class _Packed:
+    """Properties as they go over the wire, packed once and not for each message."""
+
+    def __init__(self, properties: Any) -> None:
+        self._wire = bytes(properties.pack())
+
+    def pack(self) -> bytes:
+        """Give them to paho."""
+        return self._wire
+
+
 class Session:
     """One connection from CONNECT to its end. `inbox` fills with notices; the last one is always `Ended`."""
 
@@ -196,6 +160,7 @@ class Session:
         self.inbox: deque[Notice] = deque()
         self.protocol = protocol
         self.overflowed = 0
+        self.is_over = False  # once nothing can be sent or received any more
         self._sock: socket.socket | None = sock
         self._fd = sock.fileno()
         self._poll = select.poll()
@@ -205,11 +170,6 @@ class Session:
         self._client.sock_ready = sock
         self._listen()
         self._connect(terms, will)
-
-    @property
-    def is_over(self) -> bool:
-        """Say whether nothing can be sent or received any more."""
-        return self._sock is None
 
     @property
     def is_flooded(self) -> bool:
@@ -228,8 +188,8 @@ class Session:
         return {self._fd: select.POLLIN | (select.POLLOUT if self._client.want_write() else 0)}
 
     def has_pending(self) -> bool:
-        """Say whether TLS holds decrypted bytes that no poll would tell of."""
-        return isinstance(self._sock, ssl.SSLSocket) and self._sock.pending() > 0
+        """Say whether bytes were read that paho has not taken yet, of which no poll would tell."""
+        return self._sock is not None and bool(self._client.ahead)
 
     def turn(self) -> bool:
         """Read and write as far as goes without waiting; say whether the broker was heard."""
@@ -335,7 +295,7 @@ class Session:
         kept = self._properties.get((expiry_s, content_type))
         if kept is None:
             wanted = {"MessageExpiryInterval": expiry_s, "ContentType": content_type}
-            kept = _properties(PacketTypes.PUBLISH, **{name: value for name, value in wanted.items() if value is not None})
+            kept = _Packed(_properties(PacketTypes.PUBLISH, **{name: value for name, value in wanted.items() if value is not None}))
             self._properties[expiry_s, content_type] = kept
         return kept
 
@@ -355,6 +315,7 @@ class Session:
         if sock is None:
             return
         sock.close()
+        self.is_over = True
         self.inbox.append(Ended(code))
         client: Any = self._client
         # Callbacks point back at us: without them both are freed at once, not at some later collection.
@@ -368,7 +329,7 @@ def _make_client(client_id: str, protocol: Version, is_clean: bool) -> _Client:
         options["clean_session"] = is_clean
     if not _IS_PAHO_2:
         return _Client1(**options)
-    return _Client(_paho.CallbackAPIVersion.VERSION2, **options)
+    return _Client2(_paho.CallbackAPIVersion.VERSION2, **options)
 
 
 def _properties(packet_type: int, **values: object) -> Any:

@@ -6,7 +6,6 @@ Reads the files and changes nothing; the commands to run stand in the faults.
 from __future__ import annotations
 
 import os
-import shlex
 import stat
 from collections.abc import Callable
 from typing import Any
@@ -47,7 +46,12 @@ def _from_certificate(cert_file: str) -> tuple[str, list[Fault]]:
 
 def exposed(path: str) -> str | None:
     """Give the command that closes a secret's file to others; None when it is closed."""
-    return f"chmod o-rwx {shlex.quote(path)}" if os.stat(path).st_mode & 0o007 else None
+    if not os.stat(path).st_mode & 0o007:
+        return None
+    # Imported here, as in settings_rules, because a start without a fault must not pay for it.
+    import shlex
+
+    return f"chmod o-rwx {shlex.quote(path)}"
 
 
 def _allowed(key: str, path: str) -> str | None:

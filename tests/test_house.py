@@ -175,6 +175,7 @@ TOGETHER = {
     "agent.checks": Path("tests/checks/test_checks.py"),
     "agent.checks.broker": Path("tests/checks/test_broker.py"),
     "agent.link": Path("tests/test_broker.py"),
+    "agent.notices": Path("tests/test_session.py"),
     "agent.wire.asyncapi": Path("tests/wire/test_schemas.py"),
     "agent.wire.shapes": Path("tests/wire/test_schemas.py"),
 }

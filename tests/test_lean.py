@@ -39,6 +39,31 @@ def test_the_real_module_comes_back_after_an_error() -> None:
     assert "colorsys" not in sys.modules or hasattr(sys.modules["colorsys"], "rgb_to_hsv")
 
 
+def test_a_late_stand_in_is_the_real_module_once_it_is_used() -> None:
+    """What was imported inside keeps working: nothing is loaded until something of it is asked for."""
+    said = run(
+        "import sys\n"
+        "from agent.lean import Without\n"
+        "with Without(colorsys=None):\n    import colorsys\n"
+        "print('colorsys' in sys.modules, colorsys.rgb_to_hsv(0, 0, 1)[2], 'colorsys' in sys.modules)"
+    )
+    assert said.split() == ["False", "1", "True"]
+
+
+def test_logging_prints_an_exception_though_it_came_without_traceback() -> None:
+    """The daemon's logging loads traceback only for an exception, and then prints it whole."""
+    said = run(
+        "import sys\n"
+        "import agent.daemon\n"
+        "print('traceback' in sys.modules)\n"
+        "import logging\n"
+        "logging.basicConfig(stream=sys.stdout)\n"
+        "try:\n    1 / 0\nexcept ZeroDivisionError:\n    logging.exception('bad')\n"
+    )
+    assert said.splitlines()[0] == "False"
+    assert said.splitlines()[-1] == "ZeroDivisionError: division by zero"
+
+
 def test_the_doors_leave_no_stand_in_behind() -> None:
     """With paho and psutil loaded through their doors, everybody else gets the real modules, and the heavy ones are not loaded."""
     said = run(

@@ -10,7 +10,7 @@ import pytest
 from agent.dialect import Version
 from agent.echo import Echo
 from agent.link import Connected, Event, Limits, Link, Message, Plan, Published, Refused
-from agent.session import NO_REASON, Accepted, Acknowledged, Arrived, Ended, Notice, Subscribed
+from agent.notices import NO_REASON, Accepted, Acknowledged, Arrived, Ended, Notice, Subscribed
 from agent.wire import messages, topics
 from tests.turning import BOOT, ROOT, Presence
 

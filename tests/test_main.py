@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.__main__ import Options, _parser, _plain_run
 from tests.settings_of import simulated_file
 
 ROOT = Path(__file__).parent.parent
@@ -161,6 +162,19 @@ def test_run_becomes_the_lean_daemon(running: Running) -> None:
     line = running.command_line()
     module = line.index("-m")
     assert line[module : module + 3] == ["-m", "agent.daemon", "--settings-fd"]
+
+
+@pytest.mark.parametrize("words", [["run"], ["run", "--config", "/etc/x.toml"]])
+def test_a_service_is_started_without_argparse(words: list[str]) -> None:
+    """What is understood by itself is what argparse would say of the same words."""
+    plain = _plain_run(words)
+    assert plain == Options(**vars(_parser().parse_args(words)))
+
+
+@pytest.mark.parametrize("words", [[], ["once"], ["run", "--config"], ["run", "--config", "--help"], ["run", "--help"], ["run", "--last-good-fd", "3"]])
+def test_everything_else_is_argparses(words: list[str]) -> None:
+    """Usage, faults and the reload go the long way."""
+    assert _plain_run(words) is None
 
 
 def test_run_ends_on_sigterm_with_exit_0(running: Running) -> None:

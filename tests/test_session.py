@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.dialect import Version
-from agent.session import NO_REASON, Accepted, Acknowledged, Arrived, Ended, Secret, Session, Subscribed, Terms, Will
+from agent.notices import NO_REASON, Accepted, Acknowledged, Arrived, Ended, Secret, Subscribed, Terms, Will
+from agent.session import TURNS_OF_READING, Session
 
 TERMS = Terms(30, "rw-0501", Secret("planted-secret"), 14400, 16, 131072)
 WILL = Will("wifi/v1/malang/rw-0501/presence", b'{"state":"lost"}', "application/json", 60)
@@ -169,6 +170,25 @@ def test_an_end_is_told_once_and_last(open_peer: Callable[..., Peer]) -> None:
     assert peer.session.fds() == {}
 
 
+def test_a_disconnect_is_read_though_what_we_sent_last_failed(open_peer: Callable[..., Peer]) -> None:
+    """A broker that ends the session closes at once; a message on its way then fails before its reason was read."""
+    peer = open_peer()
+    peer.sock.sendall(b"\xe0\x02\x8e\x00")
+    peer.sock.close()
+    peer.session.publish("wifi/v1/malang/rw-0501/report", b"{}", 1, False)
+    assert peer.turn()[-1] == Ended(0x8E)
+
+
+def test_a_connection_on_which_nothing_can_be_sent_ends(open_peer: Callable[..., Peer]) -> None:
+    """Without a word of the broker's the failure is the reason, and the loop does not turn for ever."""
+    peer = open_peer()
+    peer.sock.close()
+    peer.session.publish("wifi/v1/malang/rw-0501/report", b"{}", 1, False)
+    notices = peer.turn() + peer.turn()
+    assert notices[-1] == Ended(NO_REASON)
+    assert peer.session.fds() == {}
+
+
 @pytest.mark.parametrize(
     ("goodbye", "code"), [(b"\xe0\x01\x8e", 0x8E), (b"\xe0\x02\x8b\x00", 0x8B), (b"\xe0\x00", 0), (b"\xe0\x07\x87\x05\x1f\x00\x02no", 0x87)]
 )
@@ -227,6 +247,23 @@ def test_more_messages_than_fit_are_counted(open_peer: Callable[..., Peer]) -> N
     assert (taken, peer.session.overflowed) == (256, 44)
 
 
+def test_what_was_read_ahead_is_told_as_pending(open_peer: Callable[..., Peer]) -> None:
+    """One reading takes what several packets need: no poll would tell of the rest, so the session does, and gives it in order."""
+    peer = open_peer()
+    count = TURNS_OF_READING + 10
+    peer.sock.sendall(b"".join(b"\x30\x04\x00\x01a" + bytes((number,)) for number in [0] * count))
+    first = peer.turn()
+    assert (len(first), peer.session.has_pending()) == (TURNS_OF_READING, True)
+    assert (len(peer.turn()), peer.session.has_pending()) == (10, False)
+
+
+def test_a_packet_in_pieces_is_one_packet(open_peer: Callable[..., Peer]) -> None:
+    """Wherever the network cuts a packet, nothing is told before all of it is there."""
+    peer = open_peer()
+    told = [peer.say(bytes((byte,))) for byte in b"\x30\x06\x00\x01a\x00xy"]
+    assert told == [*([[]] * 7), [Arrived("a", b"xy", False)]]
+
+
 def test_what_cannot_be_written_now_waits_for_the_poll(open_peer: Callable[..., Peer]) -> None:
     """A full socket makes the session ask for POLLOUT; nothing blocks, nothing is lost."""
     peer = open_peer()
@@ -242,10 +279,10 @@ def test_what_cannot_be_written_now_waits_for_the_poll(open_peer: Callable[..., 
 
 
 def test_publishing_over_a_dead_connection_gives_none(open_peer: Callable[..., Peer]) -> None:
-    """No exception: None, and the end is told."""
+    """No exception: the first waits for what the broker may have said last, the next is None, and the end is told."""
     peer = open_peer()
     peer.sock.close()
-    assert peer.session.publish("a", b"x" * 100, 1, False) is None
+    peer.session.publish("a", b"x" * 100, 1, False)
     assert peer.session.publish("a", b"x", 1, False) is None
     assert peer.turn() == [Ended(NO_REASON)]
 

@@ -82,7 +82,7 @@ def encode(message: Mapping[str, object]) -> bytes:
     A lone surrogate (Python's stand-in for a byte that is not UTF-8) becomes the text of a backslash
     escape: as a JSON escape many readers would refuse the whole message (RFC 7493, 2.1).
     """
-    text = json.dumps(message, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    text = _ENCODER.encode(message)
     try:
         return text.encode()
     except UnicodeEncodeError:
@@ -265,6 +265,7 @@ def _unique(pairs: list[tuple[str, object]]) -> Payload:
     return message
 
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 # Readers of reports decode thousands a second: the hook for each object is kept for what comes down.
 _LENIENT = json.JSONDecoder(parse_constant=_constant, parse_float=_finite)
 _STRICT = json.JSONDecoder(parse_constant=_constant, parse_float=_finite, object_pairs_hook=_unique)
