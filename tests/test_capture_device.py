@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 import select
 import shutil
@@ -33,6 +34,7 @@ WITHIN_S = 60.0
 APPLETS = "awk cat cp gzip head id md5sum mkdir mktemp mv readlink rm sed sh sleep sort tail tar tr".split()  # noqa: SIM905
 
 STATION, PHONE, ROUTER_MAC, DIGITS = "a4c3f012abcd", "dca632fe0102", "9483c4a0b1c2", "001122334455"
+CISCO_ONLY = "b827eb5a6b7c"
 KEY, AWKWARD_KEY, SAE_KEY, RADIUS = "kunci-warung-7", 'it\'s "$(id)" `who`\\n&', "Sumur&Jati\\1/x", "radius/of+kelurahan"
 PPP_USER, PPP_KEY, WIREGUARD = "budi1234@isp.example", "Rahasia99", "yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk="
 SSID, HOSTILE_SSID = "Warung Pak Budi", "Pak'\"Dé\\$(reboot)\nwireless.x.ssid='y'"
@@ -52,9 +54,17 @@ def dotted(mac: str) -> str:
     return ".".join(mac[at : at + 4] for at in range(0, 12, 4))
 
 
+def notations(mac: str) -> list[str]:
+    """How programs write an address: each separator or none, groups of two, four and six, EUI-64 with and without the bit turned over, the six bytes."""
+    turned = f"{int(mac[:2], 16) ^ 2:02x}{mac[2:]}"
+    between = [colon(mac, by) for by in ("", ":", "-", "_", " ", ".", "%3a", r"\x")]
+    groups = [dotted(mac), dotted(mac).replace(".", ":"), f"{mac[:6]}-{mac[6:]}"]
+    return [*between, *groups, f"{mac[:6]}fffe{mac[6:]}", f"{turned[:6]}fffe{turned[6:]}", base64.b64encode(bytes.fromhex(mac)).decode()]
+
+
 # Every original, and each notation in which it must be gone.
 ORIGINALS = {
-    **{mac: [mac, colon(mac), colon(mac, "-"), colon(mac, "_"), colon(mac, " "), dotted(mac)] for mac in (STATION, PHONE, ROUTER_MAC, DIGITS)},
+    **{mac: notations(mac) for mac in (STATION, PHONE, ROUTER_MAC, DIGITS, CISCO_ONLY)},
     "EUI-64": [EUI],
     **{word: [word] for word in (KEY, AWKWARD_KEY, SAE_KEY, RADIUS, PPP_USER, PPP_KEY, WIREGUARD, SSID, HOSTILE_SSID)},
     **{word: [word] for word in (LAPTOP, PHONE_NAME, ROUTER_NAME, HOSTILE_NAME, WAN, GATEWAY, PREFIX, SERIAL, BROKER, "8.8.4.4", "hunter2hunter2")},
@@ -64,7 +74,7 @@ LOG = f"""\
 Mon Nov 22 02:35:01 2026 daemon.notice hostapd: phy0-ap0: AP-STA-CONNECTED {colon(STATION)} keyid=siti
 Mon Nov 22 02:35:02 2026 daemon.info hostapd: phy0-ap0: STA {colon(STATION).upper()}: IEEE 802.11: associated (aid 1)
 Mon Nov 22 02:35:03 2026 daemon.info hostapd: phy0-ap0: STA {colon(STATION, "-").upper()} cisco {dotted(STATION)} bare {STATION.upper()}, digits {DIGITS}
-Mon Nov 22 02:35:03 2026 daemon.info hostapd: glued_{colon(PHONE, "_")}
+Mon Nov 22 02:35:03 2026 daemon.info hostapd: glued_{colon(PHONE, "_")}, only {dotted(CISCO_ONLY)}, not the shared {RADIUS} of the other
 Mon Nov 22 02:35:04 2026 daemon.info hostapd: SSID "{SSID}" psk={KEY}; again {KEY}, hex {KEY.encode().hex()}
 Mon Nov 22 02:35:05 2026 daemon.info rwagent[812]: configured {json.dumps(AWKWARD_KEY)} for {json.dumps(HOSTILE_SSID, ensure_ascii=False)}
 Mon Nov 22 02:35:06 2026 daemon.info rwagent[812]: connecting to {BROKER} as {ROUTER_NAME.upper()} from {WAN} and {PREFIX}:{EUI}
@@ -122,11 +132,13 @@ class Router:
         (self.root / path).parent.mkdir(parents=True, exist_ok=True)
         (self.root / path).write_text(text)
 
-    def start(self, *words: str, out: str = "out", script: Path = SCRIPT, shell: str = "") -> subprocess.Popen[str]:
+    def start(self, *words: str, out: str = "out", script: Path = SCRIPT, shell: str = "", own_group: bool = False) -> subprocess.Popen[str]:
         """Run the script as a technician does."""
         command = [shell or str(self.bin / "sh"), str(script), "--root", str(self.root), "--out", str(self.folder / out), *words]
         environment = {"PATH": str(self.bin), "TMPDIR": str(self.folder / "tmp")}
-        return subprocess.Popen(command, env=environment, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        return subprocess.Popen(
+            command, env=environment, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=own_group
+        )
 
     def capture(self, *words: str, out: str = "out", script: Path = SCRIPT, shell: str = "") -> subprocess.CompletedProcess[str]:
         """Run it to its end."""
@@ -303,6 +315,95 @@ def test_the_search_finds_a_planted_positive(files: dict[str, str], form: str) -
     assert len(survivors({**files, "report/df.txt": f"x {form} y"})) == 1
 
 
+SECRETS = [f"Zulu{number:02d}" for number in range(1, 60)]
+UNHEARD_WIRELESS = """\
+wireless.radio1.auth_pass='Zulu01'
+wireless.radio1.acct_pass='Zulu02'
+wireless.radio1.wep_key0='Zulu03'
+wireless.radio1.wpa_psks='Zulu04' 'Zulu05'
+wireless.radio1.domain_suffix_match='zulu06.example.id'
+wireless.radio1.radius_auth_req_attr='126:s:Zulu07'
+wireless.radio1.comment='Rumah Zulu08'
+wireless.radio1.altsubject_match='DNS:zulu09.example.id'
+wireless.radio1.key_mgmt='WPA-PSK'
+wireless.siti=wifi-station
+wireless.siti.name='Zulu10'
+wireless.siti.somebody='Zulu11 of RW 5'
+wireless.radio1.nobody_knows='lan 7 10.0.0.1/8 off'
+"""
+UNHEARD_NETWORK = """\
+network.wan.sendopts='12:Zulu12 77:46535644534c' '61:Zulu13'
+network.wan.apn='Zulu14'
+network.wan.apikey='Zulu15'
+network.wan.authkey='Zulu16'
+network.vpn=interface
+network.vpn.proto='openconnect'
+network.vpn.uri='https://zulu17.example.id:4443'
+network.vpn.url='http://ana:Zulu18/x'
+network.gre.ikey='778899'
+"""
+UNHEARD_DHCP = """\
+dhcp.lan.dhcp_option='15,zulu19.example.id' '66,zulu20' '252,http://zulu21/wpad' '6,192.168.1.1' 'tag:x,option:domain-name,zulu22' '114,Zulu23'
+dhcp.@mxhost[0]=mxhost
+dhcp.@mxhost[0].domain='zulu24.example.id'
+dhcp.@mxhost[0].relay='zulu25.example.id'
+"""
+UNHEARD_LOG = r"""
+hostapd: key: Zulu26 Key "Zulu27" wpa_passphrase: Zulu28 {'password': 'Zulu29 Zulu30', 'key': 'Zulu31'} b'password=Zulu32'
+rwagent[1]: {"key":"Zulu33","secret":["Zulu34", "Zulu35"], "psk":{"a":{"b":"Zulu36"}}} then
+rwagent[1]: {\"password\":\"Zulu37\"} password=\"Zulu 38\" PSK (hex): Zulu39 {"password":"Zulu\"Zulu40"} key=['Zulu41', 'Zulu42
+hostapd: login failed for user "Zulu43" password Zulu44 with --password Zulu45 --key=Zulu46 and username Zulu47
+hostapd: starting accounting session for user zulu48, EAP-Identity Zulu49 User-Name: 'Zulu50' identity 'Zulu51'
+hostapd: 802.11 group key handshake completed, pairwise key set; rekey=3600
+rwagent[1]: cut off in the middle of psk=\\"Zulu
+"""
+UNHEARD_DMESG = "console=ttyS0 board_sn=Zulu52 sn:Zulu53 S/N: Zulu54 serialno=Zulu55 serial#=Zulu56\nusb 1-1: Serial Number Zulu57\nserial 0xZulu58\n"
+
+
+@pytest.fixture(scope="module")
+def unheard(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """One capture of options, lines and notations that no list has."""
+    router = Router(tmp_path_factory.mktemp("unheard"))
+    for config, more in (("wireless", UNHEARD_WIRELESS), ("network", UNHEARD_NETWORK), ("dhcp", UNHEARD_DHCP)):
+        path = router.data / f"uci.show.{config}"
+        path.write_text(path.read_text() + more)
+    path = router.data / "ubus.call.network.wireless.status"
+    status = json.loads(path.read_text())
+    radio = next(iter(status.values()))
+    radio["config"] |= {"sae_pass": "Zulu59", "who": "Pak Zulu01"}
+    radio["interfaces"][0] |= {"stations": [{"config": {"mac": colon(PHONE), "name": "Zulu02"}}], "vlans": [{"config": {"name": "Zulu03", "vid": 3}}]}
+    path.write_text(json.dumps(status, indent="\t"))
+    told = f"rwagent[1]: 0x{STATION} mac=0x{PHONE} short {':'.join(STATION[at : at + 2].lstrip('0') for at in range(0, 12, 2))} end\n"
+    told += "".join(f"rwagent[1]: seen {form} end\n" for mac in (STATION, PHONE, DIGITS) for form in notations(mac))
+    coded = [colon(STATION), STATION, PPP_KEY, KEY]
+    told += "".join(f"rwagent[1]: coded {base64.b64encode(text.encode()).decode()} end\n" for text in coded)
+    router.say("logread -l 5000", LOG + UNHEARD_LOG + told)
+    router.say("dmesg", UNHEARD_DMESG)
+    return router.captured()
+
+
+def test_no_secret_survives_where_no_list_expects_it(unheard: dict[str, str]) -> None:
+    """Options nobody heard of, and assignments in every form that programs write into logs, lose their values."""
+    assert [(path, word) for path, text in unheard.items() for word in SECRETS if word.lower() in text.lower()] == []
+    assert "Zulu" not in "".join(unheard.values())
+
+
+def test_no_address_survives_in_an_unusual_notation(unheard: dict[str, str]) -> None:
+    """Percent-escaped, hex-escaped, oddly grouped, as EUI-64, in base64 of text or bytes; also a short key in base64."""
+    assert survivors(unheard) == []
+    log = unheard["report/log.txt"]
+    assert re.search(r"0x02[0-9a-f]{10} mac=0x02[0-9a-f]{10} short 02:", log) and len(re.findall("seen 02.* end", log)) >= 30
+    assert log.count("coded *** end") == 4
+
+
+def test_what_no_list_has_stays_when_it_is_harmless(unheard: dict[str, str]) -> None:
+    """Numbers, addresses and words of the configuration remain, and a board needs them."""
+    for line in ("wireless.radio1.key_mgmt='WPA-PSK'", "wireless.radio1.nobody_knows='lan 7 10.0.0.1/8 off'"):
+        assert line in unheard["uci/wireless.txt"]
+    assert "network.gre.ikey='778899'" in unheard["uci/network.txt"] and "'6,192.168.1.1'" in unheard["uci/dhcp.txt"]
+    assert "group key handshake completed, pairwise key set; rekey=3600" in unheard["report/log.txt"]
+
+
 def test_the_layout_is_that_of_tests_devices(files: dict[str, str]) -> None:
     """Every file that the board has and a router can tell is captured under the same name."""
     told = {f"{each.parent.name}/{each.name}" for each in [*BOARD.glob("ubus/*"), *BOARD.glob("iw/*"), *BOARD.glob("uci/*")]}
@@ -337,6 +438,9 @@ def test_json_and_uci_keep_their_shape(tmp_path: Path, board: str) -> None:
     replies = {path.name.removeprefix("ubus.call."): path.read_text() for path in router.data.glob("ubus.call.*")}
     compared = {path: (shape(json.loads(text)), shape(json.loads(replies[path[5:-5]]))) for path, text in files.items() if path.startswith("ubus/")}
     assert compared and [path for path, (got, told) in compared.items() if str(got) != str(told).replace("19088743", "0")] == []
+    assert [path for path, text in files.items() if path.startswith("ubus/") and "label-" in text] == []
+    labelled = [line for path, text in files.items() if path.startswith("uci/") for line in text.split("\n") if "label-" in line]
+    assert [line for line in labelled if not re.search(r"\.(name|description|note)=", line)] == []
     for path in (path for path in files if path.startswith("uci/")):
         told, got = parse((router.data / f"uci.show.{path[4:-4]}").read_text()), parse(files[path])
         assert [(one.type, *one.options) for one in got.values()] == [(one.type, *one.options) for one in told.values()], path
@@ -490,6 +594,62 @@ def test_a_run_that_is_told_to_end_leaves_nothing(router: Router, number: signal
     assert (running.returncode, list((router.folder / "tmp").iterdir()), (router.folder / "out").exists()) == (status, [], False)
 
 
+@pytest.mark.parametrize("closed", ["stdout", "stderr", "both"])
+def test_a_reader_that_went_away_leaves_no_key_behind(router: Router, closed: str) -> None:
+    """ssh without a terminal dies in the middle: what is printed next meets a closed pipe, and the originals go all the same."""
+    running = router.start()
+    for each in ("stdout", "stderr") if closed == "both" else (closed,):
+        getattr(running, each).close()
+    try:
+        running.wait(timeout=WITHIN_S)
+    finally:
+        running.kill()
+        for stream in (running.stdout, running.stderr):
+            assert stream is not None
+            stream.close()
+    assert (running.returncode, list((router.folder / "tmp").iterdir())) == (141, [])
+
+
+def test_impatience_leaves_no_key_behind(router: Router) -> None:
+    """Ctrl-C again and again, to the whole group, also while it is tidying up."""
+    running = router.start(own_group=True)
+    deadline = time.monotonic() + WITHIN_S
+    while not list(router.folder.glob("tmp/*/search.awk")) and time.monotonic() < deadline:
+        select.select([], [], [], 0.01)
+    while running.poll() is None and time.monotonic() < deadline:
+        os.killpg(running.pid, signal.SIGINT)
+        select.select([], [], [], 0.001)
+    running.communicate(timeout=WITHIN_S)
+    assert (running.returncode, list((router.folder / "tmp").iterdir())) == (130, [])
+
+
+@pytest.mark.parametrize("plant", ["file", "fifo", "link", "target link", "folder"])
+def test_what_others_put_into_the_way_is_not_used(router: Router, plant: str) -> None:
+    """In a folder that is everybody's: no file, pipe, link or folder of theirs is written to, and the archive is ours alone."""
+    out, victim = router.folder / "out", router.folder / "victim"
+    out.mkdir()
+    target, part = out / "a.tar.gz", out / "a.tar.gz.part"
+    victim.write_text("victim")
+    if plant == "file":
+        part.write_text("")
+        part.chmod(0o666)
+    elif plant == "fifo":
+        os.mkfifo(part)
+    elif plant == "folder":
+        target.mkdir()
+    else:
+        (target if plant == "target link" else part).symlink_to(victim)
+    if os.geteuid() == 0:
+        os.chown(target if plant in ("folder", "target link") else part, 65534, 65534, follow_symlinks=False)
+    done = router.capture(out="out/a.tar.gz")
+    assert (victim.read_text(), done.returncode) == ("victim", 1 if plant == "folder" else 0), done.stderr
+    if plant == "folder":
+        assert list(target.iterdir()) == [] and list(out.iterdir()) == [target] and "is a folder" in done.stderr
+    else:
+        kept = target.lstat()
+        assert (kept.st_mode, kept.st_uid, {each.name for each in out.iterdir()} <= {"a.tar.gz", "a.tar.gz.part"}) == (0o100600, os.geteuid(), True)
+
+
 def test_hostile_values_run_nothing(router: Router) -> None:
     """Names and keys with shell, sed and awk in them end as data."""
     router.captured()
@@ -510,6 +670,8 @@ def test_any_posix_shell_and_few_applets_are_enough(router: Router) -> None:
         ('if (KIND[it] == "secret") return stars()', 'if (KIND[it] == "secret") return WHO[it]', "secret"),
         ('return KIND[it] == "ssid" ? plain_ssid(WHO[it]) : name_for(WHO[it])', "return WHO[it]", "name"),
         ("return V4[original]", "return original", "address"),
+        ("return stage == 1 ? coded(s) : spaced(s)", "return stage == 1 ? coded(s) : s", "mac"),
+        ("CODED[m] = 1\n    if (m !~", "CODED[m] = 0\n    if (m !~", "mac"),
     ],
 )
 def test_a_survivor_stops_the_hand_out(router: Router, sound: str, broken: str, kind: str) -> None:
@@ -518,6 +680,7 @@ def test_a_survivor_stops_the_hand_out(router: Router, sound: str, broken: str, 
     assert text.count(sound) == 1
     script = router.folder / "broken"
     script.write_text(text.replace(sound, broken))
+    router.say("dmesg", f"{colon(STATION, '%3a')} {base64.b64encode(bytes.fromhex(STATION)).decode()}\n")
     done = router.capture(script=script)
     assert (done.returncode, (router.folder / "out").exists(), f": {kind}\n" in done.stderr) == (1, False, True), done.stderr
     assert survivors({"stderr": done.stderr + done.stdout}) == []

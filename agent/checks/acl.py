@@ -6,6 +6,7 @@ Looks at the files, then asks ubusd as that user, for it reads them only when it
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import os
 import pwd
@@ -19,12 +20,14 @@ from agent.errors import Unavailable
 from agent.finding import Case, Finding
 from agent.router.text import printable, read_bytes
 from agent.router.ubus import CALLS, Ubus
-from agent.router.ubus_message import PERMISSION_DENIED
+from agent.router.ubus_message import PERMISSION_DENIED, TIMEOUT
 
 NAME = "acl"
 PACKAGE_USER = "rwagent"
+NO_USER = f'the package makes it; without the package, as root: . /lib/functions.sh; user_add {PACKAGE_USER} "" "$(group_add_next {PACKAGE_USER})"'
 MOST_BYTES = 65536
 UNREAD = f"{openwrt.RELOAD_ACL} makes it read its files again"
+NOBODY = "ubusd answers nobody: see ubus"
 NO_PASSWD = "ubusd turns away whom /etc/passwd and /etc/group do not name: are the agent's user and group there?"
 
 
@@ -36,14 +39,19 @@ class Caller(NamedTuple):
     gid: int
 
 
+ROOT = Caller("root", 0, 0)
+
+
 def check(case: Case, root: str = openwrt.ROOT, who: Caller | None = None, owner: tuple[int, int] = (0, 0)) -> list[Finding]:
     """Compare what the agent calls with what its user may call. `who`: that user, else it is found out; `owner`: whose files ubusd takes (uid, gid)."""
-    who = who or agent_user(case)
-    if who is None:
+    if who is None and (who := agent_user(case)) is None:
+        return [Finding(NAME, "warn", f"there is no user {PACKAGE_USER} for the agent to run as", NO_USER)]
+    if who == ROOT:
         return [Finding(NAME, "ok", "the agent runs as root, from whom ubusd hides nothing")]
     granted, faults = _read(openwrt.below(root, os.path.dirname(openwrt.ACL_FILE)), who.name, owner)
     file = openwrt.below(root, openwrt.ACL_FILE)
-    restore = f"{openwrt.reinstall('rwagent', root)}; then {openwrt.RELOAD_ACL}"
+    put = f"write into {file} as root, mode 644: {openwrt.access_list(who.name)}"
+    restore = f"{openwrt.reinstall('rwagent', root)}, or without the package {put}; then {openwrt.RELOAD_ACL}"
     lacking = [f"{name} {method}" for name, methods in CALLS.items() for method in methods if not _covers(granted, name, method)]
     if faults:
         return faults
@@ -56,22 +64,24 @@ def check(case: Case, root: str = openwrt.ROOT, who: Caller | None = None, owner
 
 
 def agent_user(case: Case) -> Caller | None:
-    """Find out whom the agent runs as: we ourselves, the running daemon's user, or the package's; None when that is root."""
+    """Find out whom the agent runs as: we ourselves, the running daemon's user, or the package's; None when there is no such user."""
     uid = os.geteuid()
+    is_known = uid != 0
+    if not is_known and case.status.is_running:
+        with contextlib.suppress(OSError):
+            uid, is_known = os.stat(f"/proc/{case.status.state.get('pid')}").st_uid, True
     try:
-        if uid == 0 and case.status.is_running:
-            uid = os.stat(f"/proc/{case.status.state.get('pid')}").st_uid
-        known = pwd.getpwuid(uid) if uid or case.status.is_running else pwd.getpwnam(PACKAGE_USER)
-    except (OSError, KeyError):
-        return Caller(str(uid), uid, os.getegid()) if uid else None
-    return Caller(known.pw_name, known.pw_uid, known.pw_gid) if known.pw_uid else None
+        known = pwd.getpwuid(uid) if is_known else pwd.getpwnam(PACKAGE_USER)
+    except KeyError:
+        return Caller(str(uid), uid, os.getegid()) if is_known else None
+    return Caller(known.pw_name, known.pw_uid, known.pw_gid) if known.pw_uid else ROOT
 
 
 def _read(folder: str, user: str, owner: tuple[int, int]) -> tuple[dict[str, list[object]], list[Finding]]:
     """Give the methods a user may call by object, and the files that would say so if ubusd did not ignore them (ubusd_acl.c)."""
     granted: dict[str, list[object]] = {}
     faults = []
-    for path in (os.path.join(folder, name) for name in _names(folder) if name.endswith(".json")):
+    for path in sorted(glob.glob(os.path.join(glob.escape(folder), "*.json"))):
         try:
             found, rules = os.stat(path), json.loads(read_bytes(path, MOST_BYTES))
         except (OSError, ValueError, RecursionError):
@@ -88,20 +98,22 @@ def _read(folder: str, user: str, owner: tuple[int, int]) -> tuple[dict[str, lis
     return granted, faults
 
 
-def _names(folder: str) -> list[str]:
-    return sorted(os.listdir(folder)) if os.path.isdir(folder) else []
-
-
 def _covers(granted: dict[str, list[object]], name: str, method: str) -> bool:
     fitting = [methods for key, methods in granted.items() if key == name or (key.endswith("*") and name.startswith(key[:-1]))]
     return any(method in methods or "*" in methods for methods in fitting)
 
 
 def _ask(case: Case, who: Caller, file: str) -> list[Finding]:
-    bus = openwrt.connect(case)
+    ours, bus = openwrt.connect(case), openwrt.connect(case)
+    try:
+        ours.lookup("system")
+    except Unavailable:
+        return [Finding(NAME, "skipped", NOBODY)]
+    finally:
+        ours.close()
     try:
         with _as(who):
-            refused = _refused(bus)
+            refused, silent = _refused(bus)
     except Unavailable as error:
         return [Finding(NAME, "bad", f"{file} lets user {who.name} make every call, but ubusd does not answer it: {error}", NO_PASSWD)]
     finally:
@@ -109,17 +121,20 @@ def _ask(case: Case, who: Caller, file: str) -> list[Finding]:
     if refused:
         what = f"ubusd keeps {', '.join(refused)} from user {who.name}, though {file} allows it: it has not read that"
         return [Finding(NAME, "bad", what, UNREAD)]
+    if silent:
+        return [Finding(NAME, "skipped", f"whether user {who.name} may call {', '.join(silent)} is not known: no answer; see ubus")]
     return [Finding(NAME, "ok", f"user {who.name} may make every call the agent makes")]
 
 
-def _refused(bus: Ubus) -> list[str]:
-    """Make each call once and give those that ubusd refuses; each of them only reads."""
-    refused = []
+def _refused(bus: Ubus) -> tuple[list[str], list[str]]:
+    """Make each call once, which only reads, and give those that ubusd refuses and those without an answer."""
+    found: dict[int, list[str]] = {PERMISSION_DENIED: [], TIMEOUT: []}
     for pattern, methods in CALLS.items():
         # What is hidden is not found by its beginning; by its whole name it is refused.
         for name in sorted(bus.lookup(pattern))[:1] if pattern.endswith("*") else [pattern]:
-            refused += [f"{printable(name)} {method}" for method in methods if openwrt.status_of(bus, name, method) == PERMISSION_DENIED]
-    return refused
+            for method in methods:
+                found.setdefault(openwrt.status_of(bus, name, method), []).append(f"{printable(name)} {method}")
+    return found[PERMISSION_DENIED], found[TIMEOUT]
 
 
 @contextlib.contextmanager

@@ -18,6 +18,6 @@ def check(case: Case) -> list[Finding]:
     path = openwrt.facts_file(case)
     if openwrt.facts(case) is None:
         state = "says nothing this version understands" if os.path.exists(path) else "is missing: root's hook did not run"
-        return [Finding(NAME, "warn", f"{path} {state}; {LOST}", openwrt.REFRESH_FACTS)]
+        return [Finding(NAME, "warn", f"{path} {state}; {LOST}", openwrt.refresh_facts(case))]
     age_s = max(0.0, time.time() - os.stat(path).st_mtime)
     return [Finding(NAME, "ok", f"{path} was written {duration(age_s)} ago")]

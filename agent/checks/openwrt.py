@@ -5,18 +5,22 @@ Every path is taken below `root`, so that a test can lay out a box of its own.
 
 from __future__ import annotations
 
+import json
 import os
+import shlex
 
 from agent.finding import Case
 from agent.router import facts as facts_door
 from agent.router.facts import Facts
-from agent.router.ubus import Refused, Ubus
+from agent.router.ubus import CALLS, SOCKET, Refused, Ubus
 
 ROOT = "/"
+FACTS_FILE = "/var/run/rwagent/status/wireless.json"
 ACL_FILE = "/usr/share/acl.d/rwagent.json"
 RELOAD_ACL = "kill -HUP $(pidof ubusd)"
-REFRESH_FACTS = "as root run python3 -m agent.redact, which the package does at each start and after each change"
+REDACT = "python3 -I -m agent.redact"
 SEE_FACTS = "not known without root's facts: see there"
+HOSTAPD_REMEDY = "hostapd gives it: logread -e hostapd, then wifi; if that does not help, /etc/init.d/wpad restart; wifi"
 TIMEOUT_S = 2.0
 _FOLDERS = ("usr/sbin", "sbin", "usr/bin", "bin")
 _INSTALL = (("apk", "apk update && apk add {}"), ("opkg", "opkg update && opkg install {}"), ("apt-get", "apt-get install {}"))
@@ -55,6 +59,18 @@ def reinstall(package: str, root: str = ROOT) -> str:
     return _command(_REINSTALL, package, root)
 
 
+def refresh_facts(case: Case) -> str:
+    """Give the command that writes root's facts down, as this box's settings have it."""
+    options = [("--out", facts_file(case), FACTS_FILE), ("--socket", case.settings.router.ubus_socket, SOCKET)]
+    given = "".join(f" {option} {shlex.quote(value)}" for option, value, default in options if value != default)
+    return f"as root run {REDACT}{given}, also at each start and after each change (the package does both)"
+
+
+def access_list(user: str) -> str:
+    """Give what belongs in the access list's file."""
+    return json.dumps({"user": user, "access": {name: {"methods": list(methods)} for name, methods in CALLS.items()}})
+
+
 def _command(table: tuple[tuple[str, str], ...], package: str, root: str) -> str:
     here = [command for program, command in table if has_program(program, root)]
     return " or ".join(command.format(package) for command in here[:1] or [command for _, command in table])
@@ -66,7 +82,7 @@ def connect(case: Case) -> Ubus:
 
 
 def status_of(bus: Ubus, name: str, method: str) -> int:
-    """Call a method that only reads, and give ubus's status of it: 0 done, 4 not there, 6 kept from this user."""
+    """Call a method that only reads, and give ubus's status of it: 0 done, 4 not there, 6 kept from this user, 7 no answer in time."""
     try:
         bus.call(name, method)
     except Refused as error:

@@ -8,34 +8,50 @@ from agent.checks import openwrt
 from agent.errors import Unavailable
 from agent.finding import Case, Finding
 from agent.router.text import printable
-from agent.router.ubus import CALLS
-from agent.router.ubus_message import NOT_FOUND
+from agent.router.ubus import CALLS, Call, Refused
+from agent.router.ubus_message import NOT_FOUND, PERMISSION_DENIED
 
 NAME = "ubus"
-# Objects no OpenWrt box is without, and what to do when one is. hostapd.* come and go with the networks, dhcp with odhcpd.
+# What to do when an object is missing or does not answer, by its name. No OpenWrt box is without the objects in ALWAYS;
+# hostapd.* come and go with the networks, dhcp with odhcpd.
+ALWAYS = ("system", "network.interface", "network.device")
 REMEDIES = {
     "system": "procd gives it, as process 1: logread -e procd, then reboot",
     "network.interface": "netifd gives it: logread -e netifd, then /etc/init.d/network restart",
     "network.device": "netifd gives it: logread -e netifd, then /etc/init.d/network restart",
+    "hostapd.*": openwrt.HOSTAPD_REMEDY,
+    "dhcp": "odhcpd gives it: logread -e odhcpd, then /etc/init.d/odhcpd restart",
 }
 NO_SOCKET = 'procd starts ubusd again within seconds: look with pgrep ubusd and logread -e ubusd, then reboot; no OpenWrt? Set router.backend = "linux"'
 NO_ANSWER = "is it alive? pgrep ubusd; kill -9 $(pidof ubusd) makes procd start another, after which /etc/init.d/rpcd restart; if that does not help, reboot"
 
 
 def check(case: Case) -> list[Finding]:
-    """Ask ubusd which objects there are."""
+    """Ask ubusd which objects there are, and each daemon behind it for one thing."""
     path = case.settings.router.ubus_socket
     if not os.path.exists(path):
         return [Finding(NAME, "bad", f"there is no {path}: ubusd does not run, or this box is no OpenWrt", NO_SOCKET)]
     bus = openwrt.connect(case)
     try:
-        shown = [printable(name) for pattern in CALLS for name in sorted(bus.lookup(pattern))]
-        # Of an object that it keeps from this user ubusd says "permission denied" instead; that is the next check's.
-        missing = [name for name in REMEDIES if name not in shown and openwrt.status_of(bus, name, CALLS[name][0]) == NOT_FOUND]
+        shown = {pattern: sorted(bus.lookup(pattern)) for pattern in CALLS}
+        # One process has all the networks of a box, so one of them is enough.
+        asked = {pattern: pattern if pattern in ALWAYS else (shown[pattern] or [""])[0] for pattern in CALLS}
+        calls = {pattern: Call(name, CALLS[pattern][-1]) for pattern, name in asked.items() if name}
+        answers = dict(zip(calls, bus.call_all(list(calls.values())), strict=True))
     except Unavailable as error:
         return [Finding(NAME, "bad", f"ubusd does not answer: {error}", NO_ANSWER)]
     finally:
         bus.close()
-    if missing:
-        return [Finding(NAME, "bad", f'ubusd answers, but has no object "{name}"', REMEDIES[name]) for name in missing]
-    return [Finding(NAME, "ok", f"ubusd answers: {', '.join(shown) or 'it shows this user nothing'}")]
+    findings = [_fault(calls[pattern].name, answer, REMEDIES[pattern]) for pattern, answer in answers.items() if isinstance(answer, Refused)]
+    names = [printable(name) for found in shown.values() for name in found]
+    well = Finding(NAME, "ok", f"ubusd answers: {', '.join(names) or 'it shows this user nothing'}")
+    return [finding for finding in findings if finding] or [well]
+
+
+def _fault(name: str, answer: Refused, remedy: str) -> Finding | None:
+    """Say what is wrong with an object; nothing when ubusd keeps it from this user, which is the next check's, or it has just gone."""
+    if answer.status == PERMISSION_DENIED or (answer.status == NOT_FOUND and name not in ALWAYS):
+        return None
+    if answer.status == NOT_FOUND:
+        return Finding(NAME, "bad", f'ubusd answers, but has no object "{name}"', remedy)
+    return Finding(NAME, "bad", f'ubusd answers, but who has the object "{printable(name)}" does not: {answer}', remedy)

@@ -16,13 +16,15 @@ from agent.router import ubus_message as wire
 from agent.router.blobmsg import Malformed
 from agent.router.ubus_message import Body, Message, Stream
 
-RECEIVE_BYTES = 32768
+RECEIVE_BYTES = 16384
 MOST_ANSWER_BYTES = 2 << 20  # of everything that comes during one conversation; the largest message alone is half of it
 MOST_BODIES = 1024  # messages of one answer: a lookup of everything gives one for each object, about 60
 MOST_HEARD = 1024
 MOST_HEARD_BYTES = 1 << 20
 LEFT_ALONE_S = 5.0
 ACCEPT_PAUSE_S = 0.02
+_BUFFER = bytearray(RECEIVE_BYTES)
+_VIEW = memoryview(_BUFFER)
 
 
 class Request(NamedTuple):
@@ -238,7 +240,8 @@ def _left(until: float) -> float:
 def _piece(link: socket.socket) -> bytes:
     # Descriptors that come along are closed by the kernel: nothing is prepared to receive them.
     try:
-        piece = link.recv(RECEIVE_BYTES)
+        # Into one buffer for all: a new one of this size for each piece, cut to what came, leaves the heap full of holes.
+        piece = bytes(_VIEW[: link.recv_into(_BUFFER)])
     except TimeoutError:
         raise TimeoutError(errno.ETIMEDOUT, "no answer in time") from None
     if not piece:

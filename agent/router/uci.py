@@ -5,14 +5,24 @@ The program and not the files: it alone knows what is staged, what a trial lays 
 
 from __future__ import annotations
 
+import os
 import re
 from typing import NamedTuple
 
+from agent.errors import Unavailable
 from agent.router.child import Program
 
 _KEY = re.compile(r"([^.=\s']+)\.([^.=\s']+)(?:\.([^.=\s']+))?=")
 _QUOTE = "'\\''"  # how uci writes a quote inside a quoted value
+# Where a configuration lives: on the flash, and what 25.12 lays over it.
+FOLDERS = ("/etc/config", "/var/run/uci")
+# Whoever commits holds the file's lock meanwhile, and nothing waits for us.
+TIMEOUT_S = 10.0
 TRUE = ("1", "on", "true", "yes", "enabled")
+
+
+class Absent(Unavailable):
+    """There is no such configuration; any other Unavailable says that uci could not tell."""
 
 
 class Section(NamedTuple):
@@ -35,13 +45,20 @@ class Section(NamedTuple):
 class Uci:
     """The configuration of the box it runs on."""
 
-    def __init__(self, program: Program | None = None) -> None:
-        self._program = program or Program("uci")
+    def __init__(self, program: Program | None = None, folders: tuple[str, ...] = FOLDERS) -> None:
+        self._program = program or Program("uci", timeout_s=TIMEOUT_S)
+        self._folders = folders
 
     def show(self, config: str) -> dict[str, Section]:
-        """Give the sections of one configuration by name, in their order; Unavailable when uci cannot tell, also when there is no such file."""
-        # -X: a section without a name is called as ubus calls it, not by its place (@wifi-iface[0]).
-        return parse(self._program.run("-X", "show", config))
+        """Give the sections of one configuration by name, in their order; Absent when there is none, Unavailable when uci cannot tell."""
+        try:
+            # -X: a section without a name is called as ubus calls it, not by its place (@wifi-iface[0]).
+            return parse(self._program.run("-X", "show", config))
+        except Unavailable as error:
+            # uci has one exit status for "Entry not found" and for a file that it cannot read.
+            if any(os.path.exists(os.path.join(folder, config)) for folder in self._folders):
+                raise
+            raise Absent(str(error)) from None
 
 
 def parse(text: str) -> dict[str, Section]:

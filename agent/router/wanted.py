@@ -44,7 +44,10 @@ Sections = dict[str, Section]
 
 
 class Told(NamedTuple):
-    """All that the box told: netifd's `network.wireless status`, and UCI's configurations by name; None for who did not answer."""
+    """All that the box told: netifd's `network.wireless status`, and UCI's configurations by name.
+
+    None for a `status` that netifd did not give and for a configuration that is not there; one that uci could not show is not among `configs`.
+    """
 
     status: Mapping[str, object] | None
     configs: Mapping[str, Sections | None]

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from agent.checks.acl import Caller
-from agent.router.ubus import CALLS
 from agent.finding import Case
 from agent.router import blobmsg
 from agent.router import ubus_message as wire
+from agent.router.ubus import CALLS
 from agent.router.ubus_message import Attribute
 from agent.status import Status
 from tests.fakes.router import FakeRouter
@@ -32,6 +32,8 @@ OWNER = (os.getuid(), os.getgid())
 class SmallUbusd:
     """Objects with their methods' answers; an object in `hidden` is shown to nobody, a method in `denied` ("system info") is refused.
 
+    What is in `held` never answers, who is in `turned_away` (uids) is let in by nobody.
+
     ubusd_proto.c: looking for a hidden object succeeds without an answer, for one that is not there gives 4; a refused method gives 6.
     """
 
@@ -39,7 +41,9 @@ class SmallUbusd:
         self.answers = dict(answers)
         self.hidden: set[str] = set()
         self.denied: set[str] = set()
-        self.asked_by: set[int] = set()
+        self.held: set[str] = set()
+        self.turned_away: set[int] = set()
+        self.called_by: set[int] = set()
         self.called: list[str] = []
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.bind(str(path))
@@ -57,17 +61,23 @@ class SmallUbusd:
             while True:
                 link, _ = self._socket.accept()
                 _, uid, _ = struct.unpack("3i", link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-                self.asked_by.add(uid)
-                threading.Thread(target=self._converse, args=(link,), daemon=True).start()
+                if uid in self.turned_away:
+                    link.close()
+                    continue
+                threading.Thread(target=self._converse, args=(link, uid), daemon=True).start()
 
-    def _converse(self, link: socket.socket) -> None:
+    def _converse(self, link: socket.socket, uid: int) -> None:
         with link, suppress(OSError):
             link.sendall(wire.pack(wire.HELLO, 0, 1))
             stream = wire.Stream()
             while piece := link.recv(65536):
                 for message in stream.feed(piece):
                     body = wire.unpack(message.body)
+                    if message.type == wire.INVOKE:
+                        self.called_by.add(uid)
                     status, found = self._look_up(body.path or "") if message.type == wire.LOOKUP else self._invoke(body)
+                    if status is None:
+                        continue
                     for attributes in found:
                         link.sendall(wire.pack(wire.DATA, message.seq, message.peer, attributes))
                     link.sendall(wire.pack(wire.STATUS, message.seq, message.peer, [(Attribute.STATUS, status)]))
@@ -78,11 +88,13 @@ class SmallUbusd:
         shown = [name for name in fitting if name not in self.hidden]
         return 0 if fitting else wire.NOT_FOUND, [[(Attribute.PATH, name), (Attribute.OBJECT, self._id(name))] for name in shown]
 
-    def _invoke(self, body: wire.Body) -> tuple[int, list[list[tuple[int, bytes | str | int]]]]:
+    def _invoke(self, body: wire.Body) -> tuple[int | None, list[list[tuple[int, bytes | str | int]]]]:
         name = next(name for name in self.answers if self._id(name) == body.object)
         self.called.append(f"{name} {body.method}")
         if f"{name} {body.method}" in self.denied:
             return wire.PERMISSION_DENIED, []
+        if name in self.held:
+            return None, []
         answer = self.answers[name].get(body.method or "")
         return (wire.METHOD_NOT_FOUND, []) if answer is None else (0, [[(Attribute.DATA, blobmsg.encode(answer))]])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import pwd
 import re
 import socket
 import tempfile
@@ -13,14 +14,17 @@ from typing import Any
 
 import pytest
 
-from agent import doctor
+from agent import doctor, redact
 from agent.checks import CHECKS, ONLY_OPENWRT, acl, checks_for, clock, facts, offload, openwrt, public_network, radios, rpcd, storage, ubus, wifi
 from agent.finding import Case, Finding
 from agent.records import Host
 from agent.router.ubus import CALLS
 from agent.status import Status
-from tests.checks.openwrt_box import AGENT, OWNER, Box, SmallUbusd, hostapd, network, objects, radio
+from tests.checks.openwrt_box import AGENT, NOT_RUNNING, OWNER, Box, SmallUbusd, hostapd, network, objects, radio
+from tests.fakes.openwrt.board import Board
+from tests.fakes.openwrt.ubusd import Ubusd
 from tests.fakes.router import FakeClock, FakeRouter
+from tests.settings_of import of_openwrt
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 
@@ -96,6 +100,29 @@ def test_an_object_that_is_hidden_is_not_called_missing(box: Box) -> None:
     assert only(ubus.check(box.case()))[0] == "ok"
 
 
+@pytest.mark.parametrize("name", ["network.interface", "network.device", "hostapd.phy0-ap0", "dhcp", "system"])
+def test_a_daemon_that_does_not_answer_is_bad(box: Box, name: str) -> None:
+    """It hangs, and its object is still there: whose it is, and what to do."""
+    box.ubusd.held = {name}
+    verdict, what, remedy = only(ubus.check(box.case()))
+    assert (verdict, remedy) == ("bad", ubus.REMEDIES["hostapd.*" if name.startswith("hostapd") else name])
+    assert what.startswith(f'ubusd answers, but who has the object "{name}" does not: ') and what.endswith(": request timed out")
+
+
+def test_a_hung_netifd_is_told_of_by_one_ubusd(tmp_path: Path, box: Box) -> None:
+    """Over the larger stand-in: netifd and hostapd stopped at once, each with its finding, and nothing is called well."""
+    with Ubusd(Board("mt7986-kwrt-25.12"), tmp_path / "board.sock") as ubusd:
+        ubusd.hold("network.interface")
+        ubusd.hold("hostapd.*")
+        case = box.case(ubus_socket=str(tmp_path / "board.sock"))
+        findings = ubus.check(case)
+        assert [finding.verdict for finding in findings] == ["bad", "bad"]
+        assert findings[0].remedy == ubus.REMEDIES["network.interface"] and findings[1].remedy == openwrt.HOSTAPD_REMEDY
+        (finding,) = radios.check(case, str(box.root))
+        assert (finding.verdict, finding.remedy) == ("bad", openwrt.HOSTAPD_REMEDY) and finding.what.startswith("hostapd does not answer: ")
+        assert only(acl.check(case, str(box.root), AGENT, OWNER))[0] == "skipped"
+
+
 @pytest.mark.parametrize("name", ["dhcp", "hostapd.phy0-ap0"])
 def test_objects_that_come_and_go_are_not_missed(box: Box, name: str) -> None:
     """A box without odhcpd or without networks is no sick one."""
@@ -127,7 +154,16 @@ def test_a_missing_access_list_is_bad(box: Box) -> None:
     (box.root / "usr/share/acl.d/rwagent.json").unlink()
     verdict, what, remedy = access(box)
     assert (verdict, what) == ("bad", f'ubusd says "Not found" of everything to user rwagent: {box.root}/usr/share/acl.d/rwagent.json is missing')
-    assert remedy == "apk fix rwagent; then kill -HUP $(pidof ubusd)"
+    assert remedy.startswith(f"apk fix rwagent, or without the package write into {box.root}/usr/share/acl.d/rwagent.json as root, mode 644: ")
+    assert remedy.endswith("; then kill -HUP $(pidof ubusd)")
+
+
+def test_what_belongs_in_the_access_list_is_told(box: Box) -> None:
+    """Written as the remedy says, it is well."""
+    file = box.root / "usr/share/acl.d/rwagent.json"
+    file.unlink()
+    file.write_text(access(box)[2].partition("mode 644: ")[2].rpartition("; then")[0])
+    assert access(box)[0] == "ok"
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "[" * 60000, '{"user":"rwagent","access":7}', '{"user":"rwagent","access":{"system":[]}}', '{"user":"other"}'])
@@ -189,10 +225,32 @@ def test_an_object_that_is_not_there_is_not_called_hidden(box: Box) -> None:
     assert access(box)[0] == "ok"
 
 
-def test_an_ubusd_that_turns_the_user_away_is_bad(box: Box) -> None:
-    """No answer though the files are right."""
+def test_an_ubusd_that_answers_nobody_is_not_judged(box: Box) -> None:
+    """It is down: that says nothing of the user, and has its own finding."""
     box.ubusd.stop()
-    assert access(box)[::2] == ("bad", acl.NO_PASSWD)
+    assert access(box) == ("skipped", acl.NOBODY, "")
+
+
+def test_a_call_without_answer_is_not_called_allowed(box: Box) -> None:
+    """Nobody refused it, but nobody did it either."""
+    box.ubusd.held = {"dhcp"}
+    assert access(box)[:2] == ("skipped", "whether user rwagent may call dhcp ipv4leases is not known: no answer; see ubus")
+
+
+@pytest.mark.needs("root")
+def test_an_ubusd_that_turns_the_user_away_is_bad() -> None:
+    """It answers us, and not the agent's user, though the files are right."""
+    with tempfile.TemporaryDirectory() as name:
+        os.chmod(name, 0o711)
+        box = Box(Path(name))
+        box.socket.chmod(0o666)
+        box.ubusd.turned_away = {65534}
+        try:
+            box.allow({"*": {"methods": ["*"]}}, "nobody")
+            (finding,) = acl.check(box.case(), str(box.root), acl.Caller("nobody", 65534, 65534), OWNER)
+        finally:
+            box.ubusd.stop()
+    assert (finding.verdict, finding.remedy) == ("bad", acl.NO_PASSWD)
 
 
 @pytest.mark.needs("root")
@@ -207,7 +265,7 @@ def test_root_asks_as_the_agents_user() -> None:
             (finding,) = acl.check(box.case(), str(box.root), acl.Caller("nobody", 65534, 65534), OWNER)
         finally:
             box.ubusd.stop()
-    assert (finding.verdict, box.ubusd.asked_by, os.geteuid(), os.getegid()) == ("ok", {65534}, 0, 0)
+    assert (finding.verdict, box.ubusd.called_by, os.geteuid(), os.getegid()) == ("ok", {65534}, 0, 0)
 
 
 @pytest.mark.needs("root")
@@ -215,6 +273,16 @@ def test_an_agent_that_runs_as_root_needs_no_access_list(box: Box) -> None:
     """The running daemon's user is what counts."""
     status = Status(True, "", 1.0, {"pid": os.getpid()})
     assert only(acl.check(box.case(status=status), str(box.root)))[:2] == ("ok", "the agent runs as root, from whom ubusd hides nothing")
+
+
+@pytest.mark.needs("root")
+def test_a_box_without_the_user_is_warned(box: Box) -> None:
+    """No package yet, no user: the command that makes it, and not a word of root."""
+    if any(entry.pw_name == acl.PACKAGE_USER for entry in pwd.getpwall()):
+        pytest.skip(f"this machine has a user {acl.PACKAGE_USER}")
+    verdict, what, remedy = only(acl.check(box.case(), str(box.root)))
+    assert (verdict, what) == ("warn", "there is no user rwagent for the agent to run as")
+    assert "user_add rwagent" in remedy
 
 
 # rpcd
@@ -286,7 +354,22 @@ def test_facts_that_are_missing_are_a_warning_with_the_command(box: Box) -> None
     verdict, what, remedy = only(facts.check(box.case()))
     assert verdict == "warn"
     assert what.startswith(f"{box.run_dir}/status/wireless.json is missing: root's hook did not run; ")
-    assert "python3 -m agent.redact" in remedy
+    given = f" --out {box.run_dir}/status/wireless.json --socket {box.socket}"
+    assert remedy == f"as root run python3 -I -m agent.redact{given}, also at each start and after each change (the package does both)"
+
+
+def test_the_command_for_the_usual_places_is_short() -> None:
+    """Nothing to be typed that is so anyway."""
+    case = Case("/etc/rwagent/agent.toml", of_openwrt(Path("/var/run/rwagent")), FakeRouter(), NOT_RUNNING)
+    assert openwrt.refresh_facts(case).startswith("as root run python3 -I -m agent.redact, also ")
+    assert openwrt.facts_file(case) == openwrt.FACTS_FILE == redact.OUT
+
+
+def test_facts_that_are_a_pipe_hold_nobody(box: Box) -> None:
+    """The daemon's user may put one there, and root's doctor looks."""
+    (box.run_dir / "status/wireless.json").unlink()
+    os.mkfifo(box.run_dir / "status/wireless.json")
+    assert only(facts.check(box.case()))[0] == "warn"
 
 
 @pytest.mark.parametrize("text", ["", "{}", "null", '{"v":2,"radios":{}}', "\xff"])
@@ -442,7 +525,8 @@ def test_a_radio_netifd_gave_up_is_bad_with_channel_and_country(box: Box) -> Non
     verdict, what, remedy = only(air(box))
     assert verdict == "bad"
     assert what == ('not on air: default_radio0 "Malang RW 05"; radio0 (2g, channel 77, HE20, country not set): netifd gave up after 3 attempts to start it')
-    assert "uci set wireless.radio0.country=ID; uci set wireless.radio0.channel=auto; uci commit wireless; wifi up radio0" in remedy
+    assert "uci set wireless.radio0.country=XX; uci set wireless.radio0.channel=auto; uci commit wireless; wifi up radio0" in remedy
+    assert "with your country's two letters for XX: uci " in remedy
 
 
 def test_a_radio_that_is_starting_is_a_warning(box: Box) -> None:
@@ -478,6 +562,25 @@ def test_facts_from_while_it_was_starting_are_understood(box: Box) -> None:
     """They lack the interface's name: radio and SSID tell."""
     box.facts(radios={"radio0": radio([network(None, "Malang RW 05")], pending=True)})
     assert only(air(box))[0] == "ok"
+
+
+def test_a_network_without_mode_is_an_access_point(box: Box) -> None:
+    """As netifd and the report have it."""
+    box.facts(radios={"radio0": radio([network("phy0-ap1", "Staf", mode=None)])})
+    assert air(box)[0].verdict == "bad" and 'not on air: phy0-ap1 "Staf"' in air(box)[0].what
+
+
+def test_a_hostapd_that_does_not_answer_is_bad(box: Box) -> None:
+    """Its object is there, and nobody is behind it."""
+    box.ubusd.held = {"hostapd.phy0-ap0"}
+    verdict, what, remedy = only(air(box))
+    assert (verdict, remedy) == ("bad", openwrt.HOSTAPD_REMEDY) and what.startswith("hostapd does not answer: ")
+
+
+def test_a_hostapd_that_may_not_be_asked_is_not_judged(box: Box) -> None:
+    """The access list's matter."""
+    box.ubusd.denied = {"hostapd.phy0-ap0 get_status"}
+    assert only(air(box))[0] == "skipped"
 
 
 def test_what_is_switched_off_is_not_missed(box: Box) -> None:
@@ -563,6 +666,7 @@ def examined(box: Box, case: Case) -> str:
     }
     findings = doctor.run({name: checks[name] for name in CHECKS if name in checks}, case)
     text = doctor.render(findings) + "\n"
+    text = text.replace(f" --out {openwrt.facts_file(case)} --socket {box.socket}", "")
     return text.replace(root, "").replace(str(box.run_dir), "/var/run/rwagent").replace(str(box.socket), "/var/run/ubus/ubus.sock")
 
 

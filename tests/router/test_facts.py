@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.router.facts import EMPTY, FILE_BYTES, MOST_NETWORKS, MOST_RADIOS, Facts, Network, RadioFacts, parse, read
+from agent.router.facts import EMPTY, FILE_BYTES, MOST_NETWORKS, MOST_RADIOS, Facts, Network, RadioFacts, is_wanted, parse, read
 
 WHOLE = {
     "v": 1,
@@ -180,12 +181,61 @@ def test_no_file_is_none(tmp_path: Path) -> None:
 
 
 def test_a_pipe_in_its_place_does_not_hold(tmp_path: Path) -> None:
-    """What is no file is not opened."""
+    """What is no file is not read, also when somebody writes to it."""
     os.mkfifo(tmp_path / "wireless.json")
     assert read(str(tmp_path / "wireless.json")) is None
+    writer = os.open(tmp_path / "wireless.json", os.O_RDWR)
+    assert read(str(tmp_path / "wireless.json")) is None
+    os.close(writer)
+
+
+def test_a_link_is_not_followed(tmp_path: Path) -> None:
+    """Root's doctor reads nothing but the file: whoever owns a directory above may point elsewhere."""
+    (tmp_path / "elsewhere").write_text(json.dumps(WHOLE))
+    (tmp_path / "wireless.json").symlink_to(tmp_path / "elsewhere")
+    assert read(str(tmp_path / "wireless.json")) is None
+
+
+def test_a_file_that_is_exchanged_for_a_pipe_holds_nobody(tmp_path: Path) -> None:
+    """Between looking and opening, too."""
+    (tmp_path / "real").write_text('{"v":1}')
+    os.mkfifo(tmp_path / "pipe")
+    is_over = threading.Event()
+
+    def exchange() -> None:
+        while not is_over.is_set():
+            for target in ("real", "pipe"):
+                os.link(tmp_path / target, tmp_path / "draft")
+                os.rename(tmp_path / "draft", tmp_path / "wireless.json")
+                (tmp_path / "draft").unlink(missing_ok=True)
+
+    thread = threading.Thread(target=exchange)
+    thread.start()
+    try:
+        assert {read(str(tmp_path / "wireless.json")) for _ in range(3000)} <= {None, EMPTY}
+    finally:
+        is_over.set()
+        thread.join()
 
 
 def test_a_file_too_large_says_nothing(tmp_path: Path) -> None:
     """Half of a file is not believed."""
     (tmp_path / "wireless.json").write_text(json.dumps(WHOLE) + " " * FILE_BYTES)
     assert read(str(tmp_path / "wireless.json")) == EMPTY
+
+
+@pytest.mark.parametrize(
+    ("radio", "network", "expected"),
+    [
+        ({}, {}, True),
+        ({"disabled": False}, {"mode": "ap", "disabled": False}, True),
+        ({"disabled": True}, {"mode": "ap"}, False),
+        ({}, {"mode": "ap", "disabled": True}, False),
+        ({}, {"mode": "sta"}, False),
+        ({}, {"mode": "mesh"}, False),
+    ],
+)
+def test_who_is_wanted_on_air(radio: dict[str, Any], network: dict[str, Any], expected: bool) -> None:
+    """Access points, which a network without `mode` is too, unless they or their radio are switched off."""
+    (told,) = facts(radios={"radio0": radio | {"networks": [network]}}).radios
+    assert is_wanted(told, told.networks[0]) is expected

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from agent.errors import Unavailable
 from agent.router.child import Program
-from agent.router.uci import Section, Uci, parse
+from agent.router.uci import Absent, Section, Uci, parse
 
 CAPTURES = Path(__file__).parents[1] / "captures" / "openwrt"
 VALUES = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), max_size=30)
@@ -27,10 +27,10 @@ def quoted(value: str) -> str:
     return "'" + value.replace("'", "'\\''") + "'"
 
 
-def fake_uci(directory: Path, body: str) -> Uci:
+def fake_uci(directory: Path, body: str, timeout_s: float = 10.0) -> Uci:
     (directory / "uci").write_text(f"#!/bin/sh\n{body}\n")
     (directory / "uci").chmod(0o755)
-    return Uci(Program("uci", f"{directory}:/usr/bin:/bin"))
+    return Uci(Program("uci", f"{directory}:/usr/bin:/bin", timeout_s=timeout_s), (str(directory / "flash"), str(directory / "over")))
 
 
 def test_awkward_values_are_the_true_ones() -> None:
@@ -123,10 +123,21 @@ def test_uci_is_asked_for_true_names(tmp_path: Path) -> None:
     assert uci.show("wireless; reboot")["cfg033579"].value("ssid") == "-X show wireless; reboot"
 
 
-def test_missing_configuration_is_unavailable(tmp_path: Path) -> None:
+def test_missing_configuration_is_absent(tmp_path: Path) -> None:
     """No such file, as uci says it: exit status 1."""
-    with pytest.raises(Unavailable, match="uci -X show wireless: exit status 1"):
+    with pytest.raises(Absent, match="uci -X show wireless: exit status 1"):
         fake_uci(tmp_path, "exit 1").show("wireless")
+
+
+@pytest.mark.parametrize("folder", ["flash", "over"])
+@pytest.mark.parametrize(("body", "timeout_s", "reason"), [("exit 1", 10.0, "exit status 1"), ("exec sleep 60", 0.2, "no answer within 0.2 s")])
+def test_a_configuration_that_uci_cannot_show_is_not_absent(body: str, timeout_s: float, reason: str, folder: str, tmp_path: Path) -> None:
+    """A file that uci does not understand or whose lock somebody holds, on the flash or laid over it, is there."""
+    (tmp_path / folder).mkdir()
+    (tmp_path / folder / "wireless").touch()
+    with pytest.raises(Unavailable, match=f"uci -X show wireless: {reason}") as raised:
+        fake_uci(tmp_path, body, timeout_s).show("wireless")
+    assert not isinstance(raised.value, Absent)
 
 
 def test_bytes_that_are_no_text_come_through(tmp_path: Path) -> None:

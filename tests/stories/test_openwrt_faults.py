@@ -390,7 +390,7 @@ def test_facts_absent_hostile_and_right(world: World) -> None:
         box.write_facts()
         right = box.next_report()
         assert [row["radio"] for row in right["radios"]] == ["radio0", "radio1"]
-        assert right["dhcp"] == {"leases": 4, "pool": 150}
+        assert right["dhcp"] == {"leases": 4, "pool": 150, "fullest_ratio": 0.027}
         assert not any(report["alerts"] for report in box.city.reports()), "nothing was ever down"
         assert agent.stop() == 0
         ended(box)
