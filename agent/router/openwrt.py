@@ -81,6 +81,8 @@ class OpenwrtRouter:
         self._nameservers: tuple[str, ...] = ()
         self._asked_with: bytes | None = None
         self._ask_again_at = float("-inf")
+        self._path = Path(None, False, None, None, (), None)
+        self._path_state: tuple[str | None, bool, float] | None = None
         self._link = _Link(float("-inf"), "", None, None)
 
     def boot(self) -> str:
@@ -165,12 +167,19 @@ class OpenwrtRouter:
         return host
 
     def path(self) -> Path:
-        """The way out: which device by netifd, the rest by the kernel, and by netifd again where the kernel's table does not say."""
+        """The way out, read again when netifd was asked again, or the device or its carrier changed."""
         device = self._uplink()
+        state = device, device is not None and self._netdev.is_up(device), self._ask_again_at
+        if state != self._path_state:
+            self._path = self._read_path(*state[:2])
+            self._path_state = state
+        return self._path
+
+    def _read_path(self, device: str | None, up: bool) -> Path:
+        """Take the device of netifd, the rest of the kernel, and of netifd again where the kernel's table does not say."""
         if device is None:
             return Path(None, False, None, None, self._nameservers or addresses.nameservers(), None)
-        seen = addresses.read_path(device, self._netdev.is_up(device))
-        logical = self._logical
+        seen, logical = addresses.read_path(device, up), self._logical
         if logical is None:
             return seen
         # Policy routing (mwan3) keeps the default route out of the main table, and a jail has no resolv.conf.
