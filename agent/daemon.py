@@ -318,7 +318,8 @@ class Daemon:
 
     def _uplink_name(self) -> str:
         """Name the uplink; one that cannot be found now keeps the name it was told by."""
-        return self._path.device if self._path and self._path.device else self._uplink_told
+        device = self._path.device if self._path else None
+        return device if isinstance(device, str) and device else self._uplink_told  # a collector may have said anything
 
     def _is_clock_good(self) -> bool:
         return self.clock.state() == "ntp"

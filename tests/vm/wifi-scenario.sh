@@ -279,8 +279,11 @@ for ((i = 1; i <= stations; i++)); do
         [[ $status == *wpa_state=COMPLETED* || $(sta_flags "$(sed -n 's/^address=//p' <<<"$status")") == *AUTHORIZED* ]]
     }
     # A handshake that went wrong because the guest was too slow for its timers is begun again.
-    until_true 20 associated || in_ns "sta$i" wpa_cli -p "$WIFI_DIR/sta$i" -i wlan0 reassociate >/dev/null
-    until_true 40 associated || {
+    for attempt in 1 2 3 4; do
+        ((attempt == 1)) || in_ns "sta$i" wpa_cli -p "$WIFI_DIR/sta$i" -i wlan0 reassociate >/dev/null
+        if until_true 25 associated; then break; fi
+    done
+    associated || {
         cat "$WIFI_DIR/sta$i.log" "$WIFI_DIR/hostapd.log" >&2
         in_ns "sta$i" wpa_cli -p "$WIFI_DIR/sta$i" -i wlan0 status >&2 || true
         die "station $i does not associate"

@@ -295,13 +295,16 @@ def netns_world(board: Board, allow: Allow | None = None) -> Iterator[Inside]:
 
 def _write_enter(world: World) -> None:
     """Write the script that every program inside begins as; what lies below /tmp and /run and is needed is kept there."""
-    kept = []
-    for path in {ROOT, Path(sys.prefix), Path(sys.base_prefix), world.folder}:
+    kept: list[str] = []
+    needed = [path.resolve() for path in (ROOT, Path(sys.prefix), Path(sys.base_prefix), world.folder)]
+    for path in needed:
+        if any(path != other and path.is_relative_to(other) for other in needed):
+            continue  # it comes with the other
         for top, under in (("/tmp", world.folder / "tmp"), ("/run", world.folder / "run")):
-            if path.resolve().is_relative_to(top):
-                target = under / path.resolve().relative_to(top)
-                target.mkdir(parents=True)
-                kept.append(f"mount --rbind {shlex.quote(str(path.resolve()))} {shlex.quote(str(target))}")
+            if path.is_relative_to(top):
+                target = under / path.relative_to(top)
+                target.mkdir(parents=True, exist_ok=True)
+                kept.append(f"mount --rbind {shlex.quote(str(path))} {shlex.quote(str(target))}")
     script = _ENTER.format(folder=shlex.quote(str(world.folder)), kept="\n".join(kept))
     (world.folder / "enter").write_text(script)
 
