@@ -7,7 +7,7 @@ from itertools import combinations
 
 import pytest
 
-from tests.stories.world import City, World, assert_nothing_lost, assert_valid, memory_kib, until
+from tests.stories.world import City, World, assert_nothing_lost, assert_valid, make_world, memory_kib, until
 
 pytestmark = [pytest.mark.story, pytest.mark.needs("mosquitto")]
 WARM, MEASURED, STEP = 1_000, 10_000, 250
@@ -18,18 +18,30 @@ TRIM = {"MALLOC_TRIM_THRESHOLD_": "4096", "MALLOC_TOP_PAD_": "0", "MALLOC_MMAP_T
 SAMPLE_S, PACE_S = 10.0, 0.004
 
 
-def test_ten_thousand_reports_do_not_grow_the_process(world: World) -> None:
+def test_ten_thousand_reports_do_not_grow_the_process() -> None:
     """After its first thousand reports private dirty memory grows by at most 64 KiB over ten thousand more.
 
     Grows is the trend: the median of the slopes between any two of 41 measurements. A machine busy with other things makes the
-    agent hold more for a moment, whose pages stay its own: that is a step, bounded too, and no growth.
+    agent hold more for a moment, whose pages stay its own: that is a step, bounded too, and no growth. What grew on a busy
+    machine is measured once more, in a new process: one that leaks leaks again.
     """
+    with make_world() as world:
+        growth, step, measured = grown(world)
+    if growth > MOST_KIB or step > MOST_AT_ONCE_KIB:
+        with make_world() as world:
+            growth, step, measured = grown(world)
+    assert growth <= MOST_KIB, measured
+    assert step <= MOST_AT_ONCE_KIB, measured
+
+
+def grown(world: World) -> tuple[float, int, list[tuple[int, int]]]:
+    """Run an agent for eleven thousand reports; give the trend and the whole of its growth in KiB, and what was measured."""
     broker = world.broker(extra="log_type error")
     city = world.city(broker.port)
     tables = {"router": {"backend": "linux"}, "probe": {"interval_s": 0}}
     more = ("--fast", str(SAMPLE_S / PACE_S))
     agent = world.agent(broker.port, sample_s=SAMPLE_S, interval_s=SAMPLE_S, tables=tables, module="tests.stories.driver", more=more, variables=TRIM).start()
-    measured = []
+    measured: list[tuple[int, int]] = []
     for count in range(WARM, WARM + MEASURED + 1, STEP):
         heard(city, count)
         measured.append((count, memory_kib(agent.pid)[1]))
@@ -41,8 +53,7 @@ def test_ten_thousand_reports_do_not_grow_the_process(world: World) -> None:
     city.heard = city.heard[::100]
     assert_valid(city)
     assert not [row for report in city.reports() for name, row in report["agent"]["collectors"].items() if "error" in row and name != "dhcp"]
-    assert growth <= MOST_KIB, measured
-    assert step <= MOST_AT_ONCE_KIB, measured
+    return growth, step, measured
 
 
 def heard(city: City, reports: int) -> None:
