@@ -23,13 +23,12 @@ from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from agent.errors import Rejected, Unavailable
+from agent.router.facts import FILE as OUT
 from agent.router.facts import FILE_BYTES, VERSION
-from agent.router.ubus import Ubus
+from agent.router.ubus import SOCKET, Ubus
 from agent.router.uci import Absent, Section, Uci
 from agent.router.wanted import Told, compose
 
-OUT = "/var/run/rwagent/status/wireless.json"
-SOCKET = "/var/run/ubus/ubus.sock"
 SETTLE_S = 60
 MOST_SETTLE_S = 600
 USAGE = "usage: python3 -I -m agent.redact [--out FILE] [--socket PATH] [--settle SECONDS]"

@@ -11,11 +11,11 @@ import shlex
 
 from agent.finding import Case
 from agent.router import facts as facts_door
+from agent.router.facts import FILE as FACTS_FILE
 from agent.router.facts import Facts
 from agent.router.ubus import CALLS, SOCKET, Refused, Ubus
 
 ROOT = "/"
-FACTS_FILE = "/var/run/rwagent/status/wireless.json"
 ACL_FILE = "/usr/share/acl.d/rwagent.json"
 RELOAD_ACL = "kill -HUP $(pidof ubusd)"
 REDACT = "python3 -I -m agent.redact"

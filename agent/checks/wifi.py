@@ -7,7 +7,7 @@ import stat
 
 from agent.checks import openwrt
 from agent.finding import Case, Finding
-from agent.router.text import printable
+from agent.router.text import listed, printable
 
 NAME = "wifi"
 PHYS = "/sys/class/ieee80211"
@@ -17,7 +17,7 @@ def check(case: Case, root: str = openwrt.ROOT) -> list[Finding]:
     """Look at the radios, and at the two ways to hear of stations."""
     if case.settings.router.backend == "simulated":
         return [Finding(NAME, "skipped", "the router is simulated")]
-    if not _names(openwrt.below(root, PHYS)):
+    if not listed(openwrt.below(root, PHYS)):
         return [Finding(NAME, "skipped", "this box has no Wi-Fi radio")]
     if openwrt.is_openwrt(case):
         # There hostapd is asked by ubus, and radios.py knows what is wanted.
@@ -41,7 +41,7 @@ def _iw(root: str) -> Finding:
 
 def hostapd(folder: str) -> Finding:
     """Look for control sockets that this user may write to, which is how one asks hostapd."""
-    sockets = [name for name in _names(folder) if _is_socket(os.path.join(folder, name))]
+    sockets = [name for name in listed(folder) if _is_socket(os.path.join(folder, name))]
     if not sockets:
         return Finding("hostapd", "warn", f"no control socket in {folder}", "start hostapd with ctrl_interface=DIR, and name that in router.hostapd_dir")
     closed = [name for name in sockets if not os.access(os.path.join(folder, name), os.W_OK)]
@@ -49,13 +49,6 @@ def hostapd(folder: str) -> Finding:
         what = f"this user may not ask hostapd of {', '.join(map(printable, closed))}"
         return Finding("hostapd", "bad", what, "set ctrl_interface_group to the agent's group in hostapd's configuration")
     return Finding("hostapd", "ok", f"control sockets: {', '.join(map(printable, sockets))}")
-
-
-def _names(folder: str) -> list[str]:
-    try:
-        return sorted(os.listdir(folder))
-    except OSError:
-        return []
 
 
 def _is_socket(path: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 
+from agent.errors import Unavailable
 from agent.records import ClockState
 from agent.router.text import read_line
 
@@ -14,6 +15,14 @@ TIMESYNC = "/run/systemd/timesync/synchronized"
 ASK_AGAIN_S = 60.0
 _TIME_ERROR = 5
 _STATES: dict[str, ClockState] = {"ntp": "ntp", "floor": "floor", "none": "none"}
+
+
+def boot() -> str:
+    """Name this boot: the first 16 hex digits of the kernel's boot_id."""
+    boot_id = read_line("/proc/sys/kernel/random/boot_id")
+    if boot_id is None:
+        raise Unavailable("/proc/sys/kernel/random/boot_id cannot be read")
+    return boot_id.replace("-", "")[:16]
 
 
 def parse_marker(text: str | None) -> ClockState | None:

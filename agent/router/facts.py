@@ -12,6 +12,7 @@ import stat
 from collections.abc import Mapping
 from typing import NamedTuple
 
+FILE = "/var/run/rwagent/status/wireless.json"  # in the run_dir of the settings, by default
 VERSION = 1
 FILE_BYTES = 65536
 MOST_RADIOS = 16

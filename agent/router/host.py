@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import NamedTuple
 
 from agent.lean import Without
 from agent.records import Host
-from agent.router.text import read_line, whole
+from agent.router.text import listed, read_line, whole
 
 # Of psutil only two readings of /proc are used: no processes of others, no files, no times of day.
 with Without(subprocess={}, datetime={}, glob={}, pwd={}, resource={}):
@@ -70,18 +69,6 @@ def _processes() -> int | None:
         return None
 
 
-class _Slow(NamedTuple):
-    load1: float | None
-    memory_total: int | None
-    memory_available: int | None
-    flash_free: int | None
-    flash_total: int | None
-    tmp_free: int | None
-    temperature_c: float | None
-    conntrack: int | None
-    conntrack_max: int | None
-
-
 class Health:
     """The readings that make a Host, all but the CPU's up to 5 s old; `monotonic` is the clock of what is remembered."""
 
@@ -92,7 +79,7 @@ class Health:
         self._look_again_at = float("-inf")
         self._processes: int | None = None
         self._count_again_at = float("-inf")
-        self._slow: _Slow | None = None
+        self._slow: Host | None = None
         self._slow_again_at = float("-inf")
 
     def read(self) -> Host:
@@ -103,27 +90,28 @@ class Health:
         if slow is None or now >= self._slow_again_at:
             slow = self._slow = self._read_slow(now)
             self._slow_again_at = now + SLOW_S
-        return Host(
-            cpu_busy_s_total=busy,
-            cpu_softirq_s_total=softirq,
-            cpu_s_total=total,
-            load1=slow.load1,
-            memory_total_bytes=slow.memory_total,
-            memory_available_bytes=slow.memory_available,
-            flash_free_bytes=slow.flash_free,
-            flash_total_bytes=slow.flash_total,
-            tmp_free_bytes=slow.tmp_free,
-            temperature_c=slow.temperature_c,
-            conntrack=slow.conntrack,
-            conntrack_max=slow.conntrack_max,
-            processes=self._count_processes(now),
-        )
+        return slow._replace(cpu_busy_s_total=busy, cpu_softirq_s_total=softirq, cpu_s_total=total, processes=self._count_processes(now))
 
-    def _read_slow(self, now: float) -> _Slow:
+    def _read_slow(self, now: float) -> Host:
+        """Read all but the CPU and the processes."""
+        memory_total, memory_available = _memory()
         # On OpenWrt what can be written lies in /overlay.
-        flash, tmp_free = _room("/overlay", "/"), _room("/tmp")[0]
-        connections = [whole(read_line(_CONNTRACK + name) or "") for name in ("count", "max")]
-        return _Slow(_load1(), *_memory(), *flash, tmp_free, self._temperature(now), *connections)
+        flash_free, flash_total = _room("/overlay", "/")
+        return Host(
+            cpu_busy_s_total=None,
+            cpu_softirq_s_total=None,
+            cpu_s_total=None,
+            load1=_load1(),
+            memory_total_bytes=memory_total,
+            memory_available_bytes=memory_available,
+            flash_free_bytes=flash_free,
+            flash_total_bytes=flash_total,
+            tmp_free_bytes=_room("/tmp")[0],
+            temperature_c=self._temperature(now),
+            conntrack=whole(read_line(_CONNTRACK + "count") or ""),
+            conntrack_max=whole(read_line(_CONNTRACK + "max") or ""),
+            processes=None,
+        )
 
     def _count_processes(self, now: float) -> int | None:
         if now >= self._count_again_at:
@@ -142,19 +130,13 @@ class Health:
     def _find_sensors(self) -> list[str]:
         found: list[str] = []
         for kind in ("thermal", "hwmon"):
-            for device in self._names(kind):
+            for device in listed(self._sys, kind):
                 found += [
                     os.path.join(self._sys, kind, device, name)
-                    for name in self._names(kind, device)
+                    for name in listed(self._sys, kind, device)
                     if name == "temp" or (name.startswith("temp") and name.endswith("_input"))
                 ]
         return found[:MOST_SENSORS]
-
-    def _names(self, *parts: str) -> list[str]:
-        try:
-            return sorted(os.listdir(os.path.join(self._sys, *parts)))
-        except OSError:
-            return []
 
 
 def _load1() -> float | None:

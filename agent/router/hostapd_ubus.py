@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from agent.errors import Unavailable
 from agent.records import Station
-from agent.router.text import mac, printable
+from agent.router.text import dbm, mac, printable
 from agent.router.ubus import Call, Refused, Ubus
 from agent.router.ubus_message import NOT_FOUND, PERMISSION_DENIED
 
@@ -167,8 +167,7 @@ def _text(value: object) -> str | None:
 
 
 def _dbm(value: object) -> int | None:
-    """Give a level in dBm: ubus carries 32 bits without a sign, drivers a signed byte; 0 means "not measured"."""
+    """Give a level in dBm: ubus carries 32 bits without a sign."""
     if not isinstance(value, int) or isinstance(value, bool):
         return None
-    level = value - (1 << 32) if value >= 1 << 31 else value - 256 if 128 <= value <= 255 else value
-    return level if -128 < level < 0 else None
+    return dbm(str(value - (1 << 32) if value >= 1 << 31 else value))

@@ -12,13 +12,14 @@ from agent.errors import Unavailable
 from agent.records import Board, Bss, Dhcp, Host, Interface, Path, Radio, Station
 from agent.router import addresses, leases
 from agent.router.child import Program
-from agent.router.clock import SystemClock
+from agent.router.clock import SystemClock, boot
 from agent.router.contract import Probe
 from agent.router.host import Health
 from agent.router.hostapd import Hostapd
 from agent.router.iw import Iw
 from agent.router.netdev import Netdev
-from agent.router.text import printable, read_bytes, read_line, whole
+from agent.router.networks import rows
+from agent.router.text import printable, read_bytes, read_line
 from agent.router.wireless import Wireless
 
 HOSTAPD_DIR = "/var/run/hostapd"
@@ -70,10 +71,7 @@ class LinuxRouter:
 
     def boot(self) -> str:
         """The first 16 hex digits of the kernel's boot_id."""
-        boot_id = read_line("/proc/sys/kernel/random/boot_id")
-        if boot_id is None:
-            raise Unavailable("/proc/sys/kernel/random/boot_id cannot be read")
-        return boot_id.replace("-", "")[:16]
+        return boot()
 
     def board(self) -> Board:
         """What box this is, by its device tree or its firmware's tables."""
@@ -91,17 +89,8 @@ class LinuxRouter:
     def bss(self) -> list[Bss]:
         """Every BSS, by iw and hostapd; an owe-transition pair is not told by either."""
         networks = self._wireless.networks()
-        # Asked before the counters: those of a device made anew in between must not pass for the former one's.
-        numbers = {network.ifname: whole(read_line(f"{self._sys}/net/{network.ifname}/ifindex") or "") for network in networks}
-        counters = self._netdev.counters() if networks else {}
         self._ifnames = {printable(network.ifname): network.ifname for network in networks}
-        found = []
-        for network in networks:
-            moved = counters.get(network.ifname)
-            rx, tx = (moved.rx_bytes_total, moved.tx_bytes_total) if moved else (None, None)
-            shown, number = printable(network.ifname), numbers[network.ifname]
-            found.append(Bss(shown, network.radio, network.band, network.ssid, network.bssid, network.up, rx, tx, ifindex=number))
-        return found
+        return rows(networks, self._netdev, self._sys)
 
     def stations(self, ifname: str) -> list[Station]:
         """Every station entry of one BSS that `bss` named."""

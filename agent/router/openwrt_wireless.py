@@ -7,7 +7,7 @@ radio is seen without it. One reading serves all collectors of a sample.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -18,25 +18,14 @@ from agent.router import hostapd_ubus
 from agent.router.facts import Facts, RadioFacts
 from agent.router.iw import band_of
 from agent.router.iw_turns import IwTurns, Tuned
-from agent.router.text import printable, read_line
+from agent.router.networks import Network, operstate
+from agent.router.text import listed, printable, read_line
 
 SYS_CLASS = "/sys/class"
 SHARED_S = 0.5
 FORGET_S = 7 * 86400.0
 MOST_NETWORKS = 64
 _BANDS: dict[str | None, Band] = {"2g": "2g", "5g": "5g", "6g": "6g"}
-
-
-class Network(NamedTuple):
-    """One BSS that is or should be on air; `ifname` as the system names it, or its UCI section while it never had one."""
-
-    ifname: str
-    radio: str
-    band: Band | None
-    ssid: str | None
-    bssid: str | None
-    up: bool
-    pair: str | None
 
 
 class _View(NamedTuple):
@@ -126,7 +115,7 @@ class OpenwrtWireless:
             return self._view[1]
         if self._failure is not None and now < self._failure[0]:
             raise self._failure[1]
-        phys = self._names("ieee80211")
+        phys = sorted(map(printable, listed(self._sys, "ieee80211")))
         facts = self._facts.get() or facts_door.EMPTY
         has_wifi = bool(phys or facts.radios or self._seen)
         try:
@@ -154,17 +143,18 @@ class OpenwrtWireless:
         return view._replace(networks=networks[:MOST_NETWORKS])
 
     def _on_air(self, view: _View) -> dict[str, Network]:
-        pairs = {network.ifname: network.pair for radio in view.facts.radios for network in radio.networks if network.ifname}
+        configured = {network.ifname: (radio.name, network.pair) for radio in view.facts.radios for network in radio.networks if network.ifname}
+        section_of = {ifname: radio for ifname, (radio, _) in configured.items()}
         found: dict[str, Network] = {}
         for ifname, told in view.objects.items():
             band = band_of(told.frequency_mhz)
-            found[ifname] = Network(ifname, self._radio_of(ifname, band, view), band, told.ssid, told.bssid, told.is_enabled, pairs.get(ifname))
+            radio, pair = self._radio_of(ifname, band, view, section_of), configured.get(ifname, ("", None))[1]
+            found[ifname] = Network(ifname, radio, band, told.ssid, told.bssid, told.is_enabled, pair)
         return found
 
-    def _radio_of(self, ifname: str, band: Band | None, view: _View) -> str:
+    def _radio_of(self, ifname: str, band: Band | None, view: _View, section_of: Mapping[str, str]) -> str:
         """Name the radio of a BSS: by root's facts of it, of its phy, or of a sibling on its phy; else by the phy itself."""
         phy = view.phy_of[ifname]
-        section_of = {network.ifname: radio.name for radio in view.facts.radios for network in radio.networks if network.ifname}
         if ifname in section_of:
             return section_of[ifname]
         if phy is None:
@@ -233,7 +223,7 @@ class OpenwrtWireless:
         for network in radio.networks:
             if network.ifname and not network.is_disabled and not radio.is_disabled:
                 told = view.objects.get(network.ifname)
-                if told.is_enabled if told else network.mode not in (None, "ap") and self._operstate(network.ifname) == "up":
+                if told.is_enabled if told else network.mode not in (None, "ap") and operstate(self._sys, network.ifname) == "up":
                     return network.ifname
         return None
 
@@ -259,18 +249,9 @@ class OpenwrtWireless:
                 tuned[radio.name] = Tuned((link,), None, False)
         return tuned
 
-    def _operstate(self, ifname: str) -> str:
-        return read_line(os.path.join(self._sys, "net", ifname, "operstate")) or "notpresent"
-
     def _phy_by_sys(self, ifname: str) -> str | None:
         name = read_line(os.path.join(self._sys, "net", ifname, "phy80211", "name"))
         return printable(name) if name else None
-
-    def _names(self, kind: str) -> list[str]:
-        try:
-            return sorted(map(printable, os.listdir(os.path.join(self._sys, kind))))
-        except OSError:
-            return []
 
 
 def _is_part(part: str, phy: str) -> bool:

@@ -66,6 +66,14 @@ def read_line(path: str) -> str | None:
     return raw.replace(b"\0", b" ").decode("utf-8", "backslashreplace").strip() or None
 
 
+def listed(*parts: str) -> list[str]:
+    """Name what the directory at these parts of a path holds, in order; [] when it cannot be read."""
+    try:
+        return sorted(os.listdir(os.path.join(*parts)))
+    except OSError:
+        return []
+
+
 def printable(name: str) -> str:
     """Turn a name as the operating system gives it into text for people.
 

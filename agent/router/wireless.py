@@ -13,10 +13,11 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from agent.errors import Unavailable
-from agent.records import Band, Radio, Station
+from agent.records import Radio, Station
 from agent.router.hostapd import Hostapd, Status
 from agent.router.iw import NO_SURVEY, Iw, Survey, Wlan, band_of
-from agent.router.text import mac, printable, read_line, whole
+from agent.router.networks import Network, operstate
+from agent.router.text import listed, mac, printable, read_line, whole
 
 SYS_CLASS = "/sys/class"
 SURVEY_S = 20.0
@@ -28,17 +29,6 @@ NONE_S = 10.0  # how long a box without Wi-Fi is believed to have none
 MOST_NETWORKS = 64
 _NO_ADDRESS = "00:00:00:00:00:00"
 _NOT_RUNNING = ("down", "lowerlayerdown", "notpresent")
-
-
-class Network(NamedTuple):
-    """One BSS that is or should be on air; `ifname` as the system names it."""
-
-    ifname: str
-    radio: str
-    band: Band | None
-    ssid: str | None
-    bssid: str | None
-    up: bool
 
 
 class _View(NamedTuple):
@@ -100,22 +90,16 @@ class Wireless:
             except Unavailable as other:
                 raise Unavailable(f"{error}; {other}") from None
 
-    def _list(self, kind: str) -> list[str]:
-        try:
-            return sorted(os.listdir(os.path.join(self._sys, kind)))
-        except OSError:
-            return []
-
     def _look(self) -> _View:
         if self._monotonic() < self._none_until:
             return NOTHING
-        names = self._list("ieee80211")
+        names = listed(self._sys, "ieee80211")
         if not names and not self._seen:
             self._none_until = self._monotonic() + NONE_S
             return NOTHING
         statuses = self._ask_hostapd()
-        devices = [name for name in self._list("net") if os.path.exists(os.path.join(self._sys, "net", name, "phy80211"))]
-        key = (names, [(name, self._operstate(name)) for name in devices], statuses)
+        devices = [name for name in listed(self._sys, "net") if os.path.exists(os.path.join(self._sys, "net", name, "phy80211"))]
+        key = (names, [(name, operstate(self._sys, name)) for name in devices], statuses)
         now = self._monotonic()
         if key != self._key or now >= self._fresh_until:
             self._wlans = self._ask_iw(names, statuses)
@@ -167,9 +151,6 @@ class Wireless:
     def _phy_index(self, ifname: str) -> int | None:
         return whole(read_line(os.path.join(self._sys, "net", ifname, "phy80211", "index")) or "")
 
-    def _operstate(self, ifname: str) -> str:
-        return read_line(os.path.join(self._sys, "net", ifname, "operstate")) or "notpresent"
-
     def _networks(self, phys: dict[int, str], wlans: list[Wlan], statuses: dict[str, Status | None]) -> list[Network]:
         told = {net.ifname: (status, net) for status in statuses.values() if status for net in status.networks}
         found: dict[str, Network] = {}
@@ -180,7 +161,7 @@ class Wireless:
             radio = phys.get(-1 if wlan.phy is None else wlan.phy) or self._radio_of(wlan.ifname, status, phys)
             # A control socket with nobody behind it: the kernel may still send beacons, but no station can join any more.
             is_led = status.is_enabled if status else statuses.get(wlan.ifname, True) is not None
-            up = is_led and wlan.frequency_mhz is not None and self._operstate(wlan.ifname) not in _NOT_RUNNING
+            up = is_led and wlan.frequency_mhz is not None and operstate(self._sys, wlan.ifname) not in _NOT_RUNNING
             ssid, bssid = (wanted.ssid, wanted.bssid) if wanted else (wlan.ssid, wlan.bssid)
             found[wlan.ifname] = Network(wlan.ifname, radio, band_of(wlan.frequency_mhz), ssid, bssid or wlan.bssid, up)
         for ifname, (status, wanted) in told.items():
@@ -209,7 +190,7 @@ class Wireless:
     def _radio(self, index: int, name: str, view: _View) -> Radio:
         networks = [network for network in view.networks if network.radio == name]
         here = sorted((wlan for wlan in view.wlans if wlan.phy == index and wlan.frequency_mhz), key=lambda wlan: wlan.kind != "AP")
-        running = [wlan for wlan in here if self._operstate(wlan.ifname) not in _NOT_RUNNING]
+        running = [wlan for wlan in here if operstate(self._sys, wlan.ifname) not in _NOT_RUNNING]
         up = any(network.up for network in networks) if networks else bool(running)
         if not up or not running:
             band = next((network.band for network in networks if network.band), None)

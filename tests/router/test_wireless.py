@@ -85,8 +85,8 @@ def test_wifi_that_comes_later_is_found(tmp_path: Path) -> None:
 def test_networks_by_iw_alone(box: Box) -> None:
     """Without hostapd's socket iw says it all."""
     assert [tuple(network) for network in box.wireless.networks()] == [
-        ("wlan0", "phy0", "2g", "private", "02:00:00:00:00:00", True),
-        ("wlan0-guest", "phy0", "2g", "guest", "02:00:00:00:00:01", True),
+        ("wlan0", "phy0", "2g", "private", "02:00:00:00:00:00", True, None),
+        ("wlan0-guest", "phy0", "2g", "guest", "02:00:00:00:00:01", True, None),
     ]
 
 
