@@ -54,7 +54,10 @@ class ProbeSettings(NamedTuple):
 
 
 class RouterSettings(NamedTuple):
-    """Which box this is; `lease_file` "" means the usual places, `uplink` "auto" the default route's device."""
+    """Which box this is; `lease_file` "" means the usual places, `uplink` "auto" the default route's device.
+
+    `hostapd_config`: the directory of hostapd's files that a push may change (backend linux), one file for each radio.
+    """
 
     backend: Literal["openwrt", "linux", "simulated"]
     uplink: str
@@ -64,6 +67,7 @@ class RouterSettings(NamedTuple):
     hostapd_dir: str
     ubus_socket: str
     lease_file: str
+    hostapd_config: str
 
 
 class SimulatedSettings(NamedTuple):
@@ -76,9 +80,10 @@ class SimulatedSettings(NamedTuple):
 
 
 class PushSettings(NamedTuple):
-    """Where the trusted public keys lie."""
+    """Where the trusted public keys lie, and the secrets that a push may name but never carry."""
 
     keys_dir: str
+    secrets_dir: str
 
 
 class OutboxSettings(NamedTuple):
@@ -88,10 +93,11 @@ class OutboxSettings(NamedTuple):
 
 
 class PathSettings(NamedTuple):
-    """Where state lies: `state_dir` on flash, `run_dir` in RAM."""
+    """Where state lies: `state_dir` on flash, `run_dir` in RAM, and in RAM too, for root alone, `apply_dir`."""
 
     state_dir: str
     run_dir: str
+    apply_dir: str
 
 
 class Settings(NamedTuple):
@@ -135,7 +141,7 @@ def load(path: str) -> Settings:
     # Only the first process of `rwagent run` and the short-lived commands need the rules.
     from agent.settings_rules import resolve
 
-    settings, faults = resolve(_parse(path, _read(path)))
+    settings, faults = resolve(parse_toml(path, read_file(path)))
     if settings is None:
         raise Faults(path, faults)
     return settings
@@ -213,8 +219,8 @@ def interpreter() -> list[str]:
     return [sys.executable, *(f"-{letter}" for letter, is_set in letters if is_set), *options, *(f"-W{option}" for option in sys.warnoptions)]
 
 
-def _read(path: str) -> str:
-    """Read the file's text. Opened without blocking, so that a FIFO cannot hold up the start."""
+def read_file(path: str) -> str:
+    """Read a file's text, or raise Faults. Opened without blocking, so that a FIFO cannot hold up the start."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -242,7 +248,8 @@ def _whole_file(path: str, what: str, expected: str) -> Faults:
     return Faults(path, [Fault("", what, expected)])
 
 
-def _parse(path: str, text: str) -> dict[str, Any]:
+def parse_toml(path: str, text: str) -> dict[str, Any]:
+    """Read a TOML file's text, or raise Faults."""
     # Imported here because the parser would cost the daemon 2 MB of private memory for its whole life.
     if sys.version_info >= (3, 11):
         import tomllib

@@ -39,6 +39,7 @@ NOT_SHOWN = "not shown here"
 
 _LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 _UCI_NAME = re.compile(r"[A-Za-z0-9_]{1,64}")
+_BRIDGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}", re.ASCII)
 _IFNAME = re.compile(r"(?!\.\.?$)[^\s/:\x00-\x1f\x7f]+")
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]{1,60}")
 _USERNAME = re.compile(r"[^\x00-\x1f\x7f]{1,256}")
@@ -138,6 +139,10 @@ def _endpoints(value: Any) -> tuple[tuple[str, int], ...]:
     return tuple(endpoint(item) for item in value)
 
 
+def _is_network(text: str) -> bool:
+    return _UCI_NAME.fullmatch(text) is not None or _BRIDGE.fullmatch(text) is not None
+
+
 def _sections(value: Any) -> tuple[str, ...]:
     check(value, isinstance(value, list) and len(value) <= 64 and all(isinstance(item, str) and _UCI_NAME.fullmatch(item) for item in value))
     return tuple(value)
@@ -193,12 +198,13 @@ TABLES: dict[str, dict[str, Rule]] = {
     "router": {
         "backend": _choice("auto", "auto", "openwrt", "linux", "simulated"),
         "uplink": _text("auto", '"auto" or the name of a network device or of an interface of netifd\'s', is_ifname),
-        "public_network": _text("", 'a network of /etc/config/network, or ""', _may_be_empty(lambda text: _UCI_NAME.fullmatch(text) is not None)),
+        "public_network": _text("", 'a network of /etc/config/network, on plain Linux a bridge, or ""', _may_be_empty(_is_network)),
         "contract_mbps": _number(50.0, 0.25, 100_000),
         "adopt": Rule((), "expected a list of at most 64 section names of a-z, A-Z, 0-9 and _", _sections),
         "hostapd_dir": _path("/var/run/hostapd"),
         "ubus_socket": _path("/var/run/ubus/ubus.sock"),
         "lease_file": _path("", may_be_empty=True),
+        "hostapd_config": _path("/etc/hostapd"),
     },
     "simulated": {
         "seed": _whole(0, 0, 2**31 - 1),
@@ -206,9 +212,9 @@ TABLES: dict[str, dict[str, Rule]] = {
         "stations_peak": _whole(40, 0, 1000),
         "start": Rule("", 'expected a moment with its zone such as "2026-08-17T06:00:00+07:00", or ""', _moment),
     },
-    "push": {"keys_dir": _path("/etc/rwagent/keys")},
+    "push": {"keys_dir": _path("/etc/rwagent/keys"), "secrets_dir": _path("/etc/rwagent/secrets")},
     "outbox": {"max_bytes": _whole(524288, 65536, 16 * 2**20)},
-    "paths": {"state_dir": _path("/etc/rwagent/state"), "run_dir": _path("/var/run/rwagent")},
+    "paths": {"state_dir": _path("/etc/rwagent/state"), "run_dir": _path("/var/run/rwagent"), "apply_dir": _path("", may_be_empty=True)},
 }
 
 
@@ -289,6 +295,9 @@ def _complete_rest(values: dict[str, dict[str, Any]], identity: str) -> None:
     probe["dns_name"] = probe["dns_name"] or broker["host"]
     probe["internet"] = probe["internet"] or ((broker["host"], broker["port"]),)
     values["simulated"]["seed"] = values["simulated"]["seed"] or zlib.crc32(identity.encode()) & 0x7FFFFFFF
+    paths = values["paths"]
+    # Beside the daemon's and not in it: the daemon may do anything in its own.
+    paths["apply_dir"] = paths["apply_dir"] or paths["run_dir"].rstrip("/") + "-apply"
     if values["router"]["backend"] == "auto":
         values["router"]["backend"] = "openwrt" if os.path.exists(OPENWRT_RELEASE) else "linux"
 

@@ -57,6 +57,7 @@ def test_a_small_file_is_filled_with_the_documented_defaults(tmp_path: Path) -> 
     loaded = door.load(write(tmp_path, SMALL))
     assert (loaded.report.interval_s, loaded.report.sample_s, loaded.report.encoding, loaded.report.peaks) == (60.0, 10.0, "json", False)
     assert (loaded.outbox.max_bytes, loaded.paths.run_dir, loaded.push.keys_dir) == (524288, "/var/run/rwagent", "/etc/rwagent/keys")
+    assert loaded.paths.apply_dir == "/var/run/rwagent-apply"
     assert (loaded.router.contract_mbps, loaded.router.uplink, loaded.broker.keepalive_s) == (50.0, "auto", 30)
 
 

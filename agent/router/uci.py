@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import os
 import re
-from typing import NamedTuple
 
+from agent.change import TRUE, Section
 from agent.errors import Unavailable
 from agent.router.child import Program
+
+__all__ = ["TRUE", "Absent", "Section", "Uci", "parse", "parse_whole"]
 
 _KEY = re.compile(r"([^.=\s']+)\.([^.=\s']+)(?:\.([^.=\s']+))?=")
 _QUOTE = "'\\''"  # how uci writes a quote inside a quoted value
@@ -18,28 +20,10 @@ _QUOTE = "'\\''"  # how uci writes a quote inside a quoted value
 FOLDERS = ("/etc/config", "/var/run/uci")
 # Whoever commits holds the file's lock meanwhile, and nothing waits for us.
 TIMEOUT_S = 10.0
-TRUE = ("1", "on", "true", "yes", "enabled")
 
 
 class Absent(Unavailable):
     """There is no such configuration; any other Unavailable says that uci could not tell."""
-
-
-class Section(NamedTuple):
-    """One section; `name` as other programs call it (cfg033579 when it has none of its own). A list of one looks like a single value."""
-
-    type: str
-    name: str
-    options: dict[str, tuple[str, ...]]
-
-    def value(self, option: str) -> str | None:
-        """Give the option as one text, a list with spaces between; None when it is not set."""
-        values = self.options.get(option)
-        return None if values is None else " ".join(values)
-
-    def is_on(self, option: str) -> bool:
-        """Say whether the option is set to one of the words that OpenWrt takes for yes."""
-        return self.value(option) in TRUE
 
 
 class Uci:
@@ -63,6 +47,19 @@ class Uci:
 
 def parse(text: str) -> dict[str, Section]:
     """Read what `uci show` prints of one configuration, up to what cannot be its output: what follows might be the inside of a value."""
+    return _parse(text)[0]
+
+
+def parse_whole(text: str) -> dict[str, Section]:
+    """Read what `uci show` prints of one configuration; Unavailable when any of it cannot be its output."""
+    sections, at = _parse(text)
+    if at < len(text):
+        raise Unavailable(f"uci show: what it printed cannot be read from character {at} on")
+    return sections
+
+
+def _parse(text: str) -> tuple[dict[str, Section], int]:
+    """Read what can be read, and give where that ends."""
     sections: dict[str, Section] = {}
     at = 0
     while (key := _KEY.match(text, at)) is not None:
@@ -74,12 +71,13 @@ def parse(text: str) -> dict[str, Section]:
             sections[name] = Section(text[key.end() : line_end], name, {})
             at = line_end + 1
             continue
-        values, at = _values(text, key.end())
+        values, line_end = _values(text, key.end())
         if not values:
             break
+        at = line_end
         if name in sections:
             sections[name].options[option] = values
-    return sections
+    return sections, at
 
 
 def _values(text: str, at: int) -> tuple[tuple[str, ...], int]:

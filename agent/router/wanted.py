@@ -37,7 +37,7 @@ _ALLOWED = {
         r"([+](ccmp|ccmp256|gcmp|gcmp256|aes|tkip)){0,2}"
     ),
 }
-_HWMODES = {"11a": "5g", "a": "5g", "11ad": "60g", "ad": "60g", "11b": "2g", "b": "2g", "11g": "2g", "g": "2g"}
+HWMODES = {"11a": "5g", "a": "5g", "11ad": "60g", "ad": "60g", "11b": "2g", "b": "2g", "11g": "2g", "g": "2g"}
 
 Config = Mapping[str, object]
 Sections = dict[str, Section]
@@ -101,7 +101,7 @@ def _radios(status: Mapping[str, object], wireless: Sections, sys_class: str) ->
 
 def _radio(state: Mapping[str, object], config: Config, phy: str | None) -> dict[str, object]:
     found: dict[str, object] = {"phy": phy} if phy else {}
-    found["band"] = _allowed("band", config.get("band")) or _HWMODES.get(_plain(config.get("hwmode")) or "")
+    found["band"] = _allowed("band", config.get("band")) or HWMODES.get(_plain(config.get("hwmode")) or "")
     for field in ("channel", "htmode", "country"):
         found[field] = _allowed(field, config.get(field))
     # netifd's own words; that a radio is up is its word also when hostapd failed, and whoever reads it knows.

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from agent.errors import Unavailable
 from agent.router.child import Program
-from agent.router.uci import Absent, Section, Uci, parse
+from agent.router.uci import Absent, Section, Uci, parse, parse_whole
 
 CAPTURES = Path(__file__).parents[1] / "captures" / "openwrt"
 VALUES = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), max_size=30)
@@ -144,3 +144,12 @@ def test_bytes_that_are_no_text_come_through(tmp_path: Path) -> None:
     """An SSID of foreign bytes keeps them for whoever prints it."""
     uci = fake_uci(tmp_path, r"printf 'wireless.a=wifi-iface\nwireless.a.ssid='\''\377\376'\''\n'")
     assert (uci.show("wireless")["a"].value("ssid") or "").encode("utf-8", "surrogateescape") == b"\xff\xfe"
+
+
+def test_what_cannot_be_read_to_its_end_is_unavailable() -> None:
+    """Whoever changes the router must not take half a configuration for the whole."""
+    whole = "wireless.radio0=wifi-device\nwireless.radio0.channel='6'\n"
+    assert parse_whole(whole) == parse(whole) and parse_whole("") == {}
+    for cut in ("wireless.radio0.ssid='", "wireless.radio0.ssid='a'", "garbage\n", "\n", "wireless.radio0=wifi-device"):
+        with pytest.raises(Unavailable, match=f"from character {len(whole)} on"):
+            parse_whole(whole + cut)
