@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from agent.wire import messages
+from agent.wire import jws, messages
 from agent.wire.schemas import PAYLOADS
 from agent.wire.topics import PREFIX, TOPICS, Topic
 
@@ -43,7 +43,7 @@ def document(version: str, examples: Mapping[str, Sequence[Mapping[str, object]]
         "channels": {_key(topic): _channel(topic) for topic in live},
         "operations": {name: operation for topic in live for name, operation in _operations(topic)},
         "components": {
-            "messages": {topic.schema: _message(topic, examples) for topic in live if topic.schema},
+            "messages": _messages(live, examples),
             "schemas": dict(PAYLOADS),
             "securitySchemes": {
                 "certificate": {"type": "X509", "description": "Mutual TLS; the certificate's CN is the access point's name."},
@@ -79,7 +79,8 @@ def _server() -> dict[str, Any]:
 
 
 def _key(topic: Topic) -> str:
-    return topic.name.split("/", maxsplit=1)[0]
+    first, *others = (level for level in topic.name.split("/") if not level.startswith("<"))
+    return first + "".join(level.title() for level in others)
 
 
 def _channel(topic: Topic) -> dict[str, Any]:
@@ -98,7 +99,7 @@ def _operations(topic: Topic) -> Iterator[tuple[str, dict[str, Any]]]:
     for action, ways in (("send", ("up", "both")), ("receive", ("down", "both"))):
         if topic.direction in ways:
             yield (
-                f"{action}{key.title()}",
+                f"{action}{key[0].upper()}{key[1:]}",
                 {
                     "action": action,
                     "channel": {"$ref": f"#/channels/{key}"},
@@ -107,6 +108,12 @@ def _operations(topic: Topic) -> Iterator[tuple[str, dict[str, Any]]]:
                     "bindings": {"mqtt": {"qos": topic.qos, "retain": topic.retained, "bindingVersion": BINDING}},
                 },
             )
+
+
+def _messages(live: Sequence[Topic], examples: Mapping[str, Sequence[Mapping[str, object]]]) -> dict[str, Any]:
+    """One message for each schema; of two topics with one schema the first says what it is."""
+    first = {topic.schema: topic for topic in reversed(live)}
+    return {name: _message(first[name], examples) for name in PAYLOADS if name in first}
 
 
 def _message(topic: Topic, examples: Mapping[str, Sequence[Mapping[str, object]]]) -> dict[str, Any]:
@@ -119,6 +126,12 @@ def _message(topic: Topic, examples: Mapping[str, Sequence[Mapping[str, object]]
         "payload": {"$ref": f"#/components/schemas/{name}"},
         "examples": [{"payload": payload} for payload in examples.get(name, ())],
     }
+    if name == "config-claims":
+        message["contentType"] = jws.CONTENT_TYPE
+        message["description"] = (
+            f"A JWS in compact form (RFC 7515; EdDSA, RFC 8037) of at most {jws.MAX_BYTES} bytes, header "
+            f'{{"alg":"{jws.ALGORITHM}","typ":"{jws.TYPE}","kid":"<16 hex>"}}; the schema and the examples are of the claims it carries.'
+        )
     if name == "report":
         message["description"] = f"With encoding = deflate the payload is zlib (first byte 0x78), content type {messages.JSON_DEFLATE}."
     return message

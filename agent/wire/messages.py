@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple, NoReturn
 
 JSON = "application/json"
@@ -18,6 +18,7 @@ MAX_DOWN_BYTES = 65_536
 MAX_REPORT_BYTES = 131_072
 MAX_MISSING = 4_096
 MAX_INTEGER = 2**53 - 1  # beyond it JSON readers disagree (RFC 8259, 6)
+MAX_DEPTH = 16  # of a signed message; a config needs seven levels
 
 _HEX = frozenset("0123456789abcdef")
 
@@ -204,6 +205,23 @@ def decode_report(payload: bytes, limit: int = MAX_REPORT_BYTES) -> Payload:
     return _load(payload, limit, _LENIENT)
 
 
+def decode_strict(payload: bytes, limit: int) -> Payload:
+    """Read a JSON object of at most `limit` bytes that every JSON reader understands alike, nested at most MAX_DEPTH deep, or raise Malformed."""
+    message = _load(payload, limit, _STRICTEST)
+    level: list[object] = [message]
+    for _ in range(MAX_DEPTH):
+        level = [inner for outer in level for inner in _children(outer)]
+    if level:
+        raise Malformed("nested too deeply")
+    return message
+
+
+def _children(value: object) -> list[object]:
+    """What a list or an object holds that may hold something itself."""
+    inside: Iterable[object] = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [each for each in inside if isinstance(each, dict | list)]
+
+
 def _present(**members: object) -> Payload:
     """A value that is not known is absent: not 0, not null."""
     return {name: value for name, value in members.items() if value is not None}
@@ -258,6 +276,13 @@ def _finite(text: str) -> float:
     return number
 
 
+def _integer(text: str) -> int:
+    # Counted before it is read: reading an integer takes time with the square of its digits.
+    if len(text) > 17 or not -MAX_INTEGER <= int(text) <= MAX_INTEGER:
+        raise Malformed("a number is too large")
+    return int(text)
+
+
 def _unique(pairs: list[tuple[str, object]]) -> Payload:
     message = dict(pairs)
     if len(message) != len(pairs):
@@ -269,6 +294,7 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(","
 # Readers of reports decode thousands a second: the hook for each object is kept for what comes down.
 _LENIENT = json.JSONDecoder(parse_constant=_constant, parse_float=_finite)
 _STRICT = json.JSONDecoder(parse_constant=_constant, parse_float=_finite, object_pairs_hook=_unique)
+_STRICTEST = json.JSONDecoder(parse_constant=_constant, parse_float=_finite, parse_int=_integer, object_pairs_hook=_unique)
 
 
 def _hexadecimal(message: Payload, name: str) -> str:

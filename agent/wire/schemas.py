@@ -7,7 +7,28 @@ For the city, the tests and scripts/wire_docs; the daemon never imports it. The 
 from __future__ import annotations
 
 from agent.wire.messages import MAX_MISSING
-from agent.wire.shapes import YEAR_2100, Schema, array, dbm, extra, flag, gauge, known, moment, of, one_of, ratio, record, text, whole
+from agent.wire.schemas_config import CLAIMS, PLAN_RESULT, REPORTED
+from agent.wire.shapes import (
+    AP,
+    KID_PATTERN,
+    SESSION,
+    YEAR_2100,
+    Schema,
+    V,
+    array,
+    dbm,
+    extra,
+    flag,
+    gauge,
+    known,
+    moment,
+    of,
+    one_of,
+    ratio,
+    record,
+    text,
+    whole,
+)
 from agent.wire.topics import NAME_PATTERN
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -33,10 +54,7 @@ CLOCKS = ("ntp", "floor", "none")
 BANDS = ("2g", "5g", "6g")
 
 
-V = of("integer", "Version of the contract.", const=1)
-AP = text("The access point: its MQTT client id and its certificate's CN.", 48, pattern=NAME_PATTERN)
 BOOT = text("Which boot of the router: the first 16 hex digits of the kernel's boot_id.", 16, pattern="^[0-9a-f]{16}$")
-SESSION = text("Which MQTT connection; new with each.", 16, pattern="^[0-9a-f]{16}$")
 SEQ = whole("Number of this message among the reports and events of this boot, from 1. Drop what you already have by (boot, seq).", 1)
 AT = moment("End of the span, or moment of the event; absent while the clock is unknown.")
 UPTIME = gauge("Seconds since the router booted, suspend included (CLOCK_BOOTTIME): the same moment as `at`, and right even when the clock is not.")
@@ -250,7 +268,7 @@ INFO = record(
         "radios": array("Its radios.", record("A radio.", {"radio": RADIO_NAME, "band": BAND}, ["radio"]), 16),
         "uplink": text("The uplink's interface, as the settings name it.", 64),
         "certificate_expires_at": moment("End of the client certificate's validity; absent without one."),
-        "keys": array("Ids of the public keys whose pushes it accepts.", text("A key's id.", 16, pattern="^[0-9a-fA-F]{16}$"), 64),
+        "keys": array("Ids of the public keys whose pushes it accepts.", text("A key's id.", 16, pattern=KID_PATTERN), 64),
     },
     ["v", "ap", "agent", "python", "backend", "collectors", "radios"],
 )
@@ -358,6 +376,9 @@ PAYLOADS: dict[str, Schema] = {
     "alert": ALERT,
     "ack": ACK,
     "echo": ECHO,
+    "config-claims": CLAIMS,
+    "config-reported": REPORTED,
+    "config-plan-result": PLAN_RESULT,
 }
 
 

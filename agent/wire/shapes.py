@@ -15,6 +15,7 @@ Schema = dict[str, Any]
 
 EXTENSION = "extension: DESIGN.md does not show this member"
 YEAR_2100 = 4_102_444_800
+KID_PATTERN = "^[0-9a-f]{16}$"
 
 
 def of(kind: str, meaning: str, **limits: object) -> Schema:
@@ -32,9 +33,14 @@ def one_of(values: Sequence[str], meaning: str) -> Schema:
     return of("string", meaning, enum=list(values))
 
 
-def known(values: Sequence[str], meaning: str) -> Schema:
+def known(values: Sequence[str], meaning: str, pattern: str = NAME_PATTERN) -> Schema:
     """Describe a text of a list that may grow within version 1: the closed form is `anyOf`'s first branch."""
-    return {"description": meaning, "anyOf": [{"enum": list(values)}, {"type": "string", "pattern": NAME_PATTERN}]}
+    return {"description": meaning, "anyOf": [{"enum": list(values)}, {"type": "string", "pattern": pattern}]}
+
+
+def anything(meaning: str) -> Schema:
+    """Describe a value of any JSON type but null."""
+    return {"description": meaning, "not": {"type": "null"}}
 
 
 def flag(meaning: str) -> Schema:
@@ -97,3 +103,9 @@ def _strict(value: object) -> object:
     if isinstance(value, dict):
         return strict(value)
     return [_strict(each) for each in value] if isinstance(value, list) else value
+
+
+# What more than one payload has.
+V = of("integer", "Version of the contract.", const=1)
+AP = text("The access point: its MQTT client id and its certificate's CN.", 48, pattern=NAME_PATTERN)
+SESSION = text("Which MQTT connection; new with each.", 16, pattern="^[0-9a-f]{16}$")

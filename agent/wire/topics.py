@@ -28,6 +28,7 @@ class Topic(NamedTuple):
 
 
 PRESENCE, INFO, REPORT, EVENT, ACK, ECHO = "presence", "info", "report", "event", "ack", "echo"
+CONFIG_DESIRED, CONFIG_REPORTED, CONFIG_PLAN, CONFIG_PLAN_RESULT = "config/desired", "config/reported", "config/plan", "config/plan/result"
 
 TOPICS = (
     Topic(PRESENCE, "up", 1, True, "presence", "birth, will and clean stop"),
@@ -37,10 +38,10 @@ TOPICS = (
     Topic("alert/<code>", "up", 1, True, "alert", "an open problem; an empty payload clears it (the list in each `report` is the truth)"),
     Topic(ACK, "down", 1, False, "ack", "what the city has committed to disk"),
     Topic(ECHO, "both", 0, False, "echo", "the agent's own liveness test: it sends, and hears it back; the city ignores it"),
-    Topic("config/desired", "down", 1, True, None, "the signed desired config (JWS)"),
-    Topic("config/reported", "up", 1, True, None, "what the access point says is so, and how the last push ended"),
-    Topic("config/plan", "down", 1, False, None, "a signed config to be planned only"),
-    Topic("config/plan/result", "up", 1, False, None, "the plan"),
+    Topic(CONFIG_DESIRED, "down", 1, True, "config-claims", "the signed desired config (JWS)"),
+    Topic(CONFIG_REPORTED, "up", 1, True, "config-reported", "what the access point says is so, and how the last push ended"),
+    Topic(CONFIG_PLAN, "down", 1, False, "config-claims", "a signed config (JWS) to be planned only"),
+    Topic(CONFIG_PLAN_RESULT, "up", 1, False, "config-plan-result", "the plan"),
     Topic("command/<name>", "down", 1, False, None, "a signed command (JWS); a retained one is ignored and reported"),
     Topic("command/<name>/result", "up", 1, False, None, "how the command ended"),
     Topic("sla", "up", 1, False, None, "throughput records"),

@@ -16,11 +16,13 @@ import pytest
 from jsonschema import Draft7Validator, Draft202012Validator
 
 from agent import __version__, records, thinning
-from agent.wire import asyncapi, schemas, shapes, topics
+from agent.wire import asyncapi, claims, config, schemas, schemas_config, shapes, topics
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = sorted((ROOT / "tests/golden").glob("*.json"))
-WIRE = (ROOT / "DESIGN.md").read_text(encoding="utf-8").split("## 3. The wire contract")[1].split("### 3.1 ")[0]
+DESIGN = (ROOT / "DESIGN.md").read_text(encoding="utf-8")
+WIRE = DESIGN.split("## 3. The wire contract")[1].split("### 3.1 ")[0]
+PUSHES = DESIGN.split("### 3.1 ")[1].split("### 3.4 ")[0]
 ASYNCAPI = Draft7Validator(json.loads((Path(__file__).parent / "asyncapi-3.0.0.schema.json").read_text(encoding="utf-8")))
 # What DESIGN.md's examples leave to the reader as an ellipsis, by member.
 ELLIPSES: dict[str, object] = {
@@ -145,6 +147,11 @@ def test_each_payload_state_and_kind_has_a_golden_example() -> None:
     assert {name for name, _ in found} == set(schemas.PAYLOADS)
     assert {message["kind"] for name, message in found if name == "event"} == set(schemas.EVENT_DATA)
     assert {message["state"] for name, message in found if name == "presence"} == {"online", "lost", "offline"}
+    assert {message["state"] for name, message in found if name == "config-reported"} == set(config.STATES)
+    assert {message["state"] for name, message in found if name == "config-plan-result"} == {"planned", "rejected"}
+    assert {member for name, message in found if name == "config-reported" for member in message} >= {
+        member for member in schemas.PAYLOADS["config-reported"]["properties"] if not member.endswith("_left_out")
+    }
 
 
 def test_the_full_report_is_full() -> None:
@@ -311,6 +318,100 @@ def test_the_report_of_the_readme_is_valid() -> None:
     found = re.search(r"<!-- report-example -->\s*```json\n(.*?)```", readme.read_text(encoding="utf-8"), re.DOTALL)
     assert found, "README.md has no ```json block right after <!-- report-example -->"
     assert faults("report", json.loads(found[1])) == []
+
+
+# Pushes
+
+
+def push_example(begins: str) -> dict[str, Any]:
+    """The example in backticks right after these words of DESIGN.md's sections on pushes, its ellipses replaced by values."""
+    text = PUSHES.split(begins + " `")[1].split("`")[0].replace("sha256:…", "sha256:" + "0" * 64).replace("{…}", "{}")
+    values = {
+        "reason": '"stale"',
+        "impact": '"bss"',
+        "state": '"confirmed"',
+        "city": '"malang"',
+        "ap": '"rw-0501"',
+        "took_ms": "1",
+        "at": "1",
+        "issued_at": "1",
+    }
+    return dict(json.loads(re.sub(r'"(\w+)":…', lambda match: f'"{match[1]}":{values.get(match[1], chr(34) + "x" + chr(34))}', text)))
+
+
+@pytest.mark.parametrize(
+    ("name", "begins"), [("config-claims", "Config claims:"), ("config-reported", "`config/reported`:"), ("config-plan-result", "`config/plan/result`:")]
+)
+def test_the_pushes_of_the_design_are_valid(name: str, begins: str) -> None:
+    """DESIGN.md's examples keep to the closed form, and every member of the schema is shown there or named below it."""
+    example = push_example(begins)
+    assert faults(name, example) == []
+    named = set(re.findall(r'[`"]([a-z_]+)[`"]', PUSHES))
+    assert set(schemas.PAYLOADS[name]["properties"]) <= set(example) | named
+
+
+def test_states_and_reasons_are_those_of_the_design() -> None:
+    """The lists of DESIGN.md and of the code are the same, in the same order."""
+
+    def listed(before: str) -> tuple[str, ...]:
+        return tuple(PUSHES.split(before + "`")[1].split("`")[0].split(", "))
+
+    assert listed("on the way ") == config.ON_THE_WAY
+    assert listed("Exactly one verdict: ") == config.VERDICTS
+    assert listed("`reason` of `rejected`: ") == config.REJECTED
+    assert listed("of `rolled_back`: ") == config.ROLLED_BACK
+    assert listed("of `failed`: ") == config.FAILED
+
+
+def test_what_the_schema_of_the_claims_takes_the_code_takes() -> None:
+    """Bounds and required members of the claims are the parser's."""
+    named = schemas.PAYLOADS["config-claims"]["properties"]
+    assert set(named) == set(claims.ConfigClaims._fields) | {"kind"} == {*claims.REQUIRED, *claims.OPTIONAL}
+    for path in GOLDEN:
+        if schema_of(path) == "config-claims":
+            claims.parse(load(path), "malang", "rw-0501")
+    for change in (
+        {"confirm_within_s": 29},
+        {"confirm_within_s": 601},
+        {"author": ""},
+        {"author": "x" * 65},
+        {"revision": 0},
+        {"kind": "command"},
+        {"ap": "RW"},
+    ):
+        message = load(ROOT / "tests/golden/config-claims_full.json") | change
+        assert not is_accepted("config-claims", message)
+        with pytest.raises(claims.Refused):
+            claims.parse(message, "malang", "rw-0501")
+
+
+def test_the_files_between_root_and_daemon_have_schemas() -> None:
+    """What stands between the two programs is described as closely as what goes over the wire, and not published."""
+    reported = load(ROOT / "tests/golden/config-reported_testing.json")
+    status = {
+        **{"v": 1, "handled": "0" * 64, "reported": reported, "test": {"run": "6d1f0c2b9a874e35", "nonce": "0" * 32, "until_uptime_s": 812.5}},
+        **{"at_uptime_s": 640, "retry_in_s": 600, "agent": {"report_interval_s": 60}, "refusals": 0, "keys": ["9e1f04c2b7d35a68"], "sections": ["ssids"]},
+    }
+    plan = {"v": 1, "handled": "0" * 64, "result": load(ROOT / "tests/golden/config-plan-result_planned.json")}
+    entry = {"revision": 7, "state": "confirmed", "author": "Sri", "issued_at": 1, "at": 2, "changes": 3, "hash": "sha256:" + "0" * 64}
+    messages = {"config.json": status, "plan.json": plan, "history.json": {"v": 1, "entries": [entry] * 20}}
+    assert set(messages) == set(schemas_config.FILES)
+    for name, message in messages.items():
+        closed = Draft202012Validator(shapes.strict(schemas_config.FILES[name]))
+        assert [error.message for error in closed.iter_errors(message)] == []
+        assert not closed.is_valid(message | {"later": 1})
+    assert not Draft202012Validator(schemas_config.FILES["history.json"]).is_valid({"v": 1, "entries": [entry] * 21})
+
+
+def test_a_signed_payload_says_that_it_is_a_jws() -> None:
+    """The two topics that carry one share a message, whose content type is the JWS's and whose schema is of the claims within."""
+    whole = document()
+    message = whole["components"]["messages"]["config-claims"]
+    assert message["contentType"] == "application/jose" and message["summary"] == "the signed desired config (JWS)"
+    assert '{"alg":"EdDSA","typ":"rw+jws","kid":"<16 hex>"}' in message["description"]
+    assert {key for key, channel in whole["channels"].items() if "config-claims" in channel["messages"]} == {"configDesired", "configPlan"}
+    operations = {name for name in whole["operations"] if "onfig" in name}
+    assert operations == {"receiveConfigDesired", "sendConfigReported", "receiveConfigPlan", "sendConfigPlanResult"}
 
 
 # The documents made
