@@ -19,6 +19,14 @@ KILL_WAIT_S = 0.2
 SEARCH = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin"
 
 
+class Failed(Unavailable):
+    """The program ran and ended with this exit status (below zero: by that signal)."""
+
+    def __init__(self, shown: str, code: int) -> None:
+        super().__init__(f"{shown}: exit status {code}")
+        self.code = code
+
+
 class Program:
     """A program by name, looked for where a system keeps its tools; runs one child at a time."""
 
@@ -29,9 +37,15 @@ class Program:
         self._output_bytes = output_bytes
         self._children: list[int] = []
 
+    def is_there(self) -> bool:
+        """Say whether there is such a program."""
+        return self._place() is not None
+
     def run(self, *arguments: str) -> str:
-        """Run it and give what it wrote to its standard output; Unavailable when absent, failing, too slow or too talkative."""
-        path = self._find()
+        """Run it and give what it wrote to its standard output; Unavailable when absent, failing (Failed), too slow or too talkative."""
+        path = self._place()
+        if path is None:
+            raise Unavailable(f"{self._name}: no such program")
         self._sweep()
         if self._children:
             raise Unavailable(f"{self._name}: an earlier one cannot be ended")
@@ -55,12 +69,9 @@ class Program:
                 self._sweep()
         return os.fsdecode(output)
 
-    def _find(self) -> str:
-        for directory in self._search.split(":"):
-            path = os.path.join(directory, self._name)
-            if os.access(path, os.X_OK):
-                return path
-        raise Unavailable(f"{self._name}: no such program")
+    def _place(self) -> str | None:
+        paths = (os.path.join(directory, self._name) for directory in self._search.split(":"))
+        return next((path for path in paths if os.access(path, os.X_OK)), None)
 
     def _spawn(self, path: str, arguments: tuple[str, ...], output_fd: int) -> None:
         actions = [
@@ -100,7 +111,7 @@ class Program:
             time.sleep(0.0005)
         code = os.waitstatus_to_exitcode(status)
         if code:
-            raise Unavailable(f"{shown}: exit status {code}")
+            raise Failed(shown, code)
 
     def _sweep(self) -> None:
         """End and reap whatever an interrupted call left; what the kernel will not end yet stays for the next sweep."""

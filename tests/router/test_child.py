@@ -13,7 +13,7 @@ from types import FrameType
 import pytest
 
 from agent.errors import Unavailable
-from agent.router.child import Program
+from agent.router.child import Failed, Program
 
 
 class Alarm(BaseException):
@@ -139,3 +139,19 @@ def test_interruption_ends_the_child_at_once(tmp_path: Path) -> None:
         program.run()
     assert time.monotonic() - started < 30
     assert own_children() == []
+
+
+def test_how_a_program_ended_can_be_asked(tmp_path: Path) -> None:
+    """A refusal (exit status 1) can be told from a program that died, and both are still Unavailable."""
+    for body, code in (("exit 1", 1), ("exit 237", 237), ("kill -9 $$", -9)):
+        with pytest.raises(Failed) as caught:
+            make(tmp_path, body).run()
+        assert caught.value.code == code and isinstance(caught.value, Unavailable)
+
+
+def test_a_program_is_there_or_not(tmp_path: Path) -> None:
+    """Looked for without being run; a file that may not be run is none."""
+    assert make(tmp_path, "exit 1").is_there()
+    assert not Program("tool", f"{tmp_path}/nowhere").is_there()
+    (tmp_path / "tool").chmod(0o644)
+    assert not Program("tool", str(tmp_path)).is_there()
