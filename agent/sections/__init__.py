@@ -1,0 +1,9 @@
+"""The shelf of what can be pushed: one file for each part of a document, and the table that names them in the order of their changes."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+from agent.sections import agent, radios, ssids, system
+
+SECTIONS: dict[str, ModuleType] = {module.NAME: module for module in (ssids, radios, agent, system)}
