@@ -33,9 +33,10 @@ def check(case: Case) -> list[Finding]:
         return [Finding(NAME, "bad", f"there is no {path}: ubusd does not run, or this box is no OpenWrt", NO_SOCKET)]
     bus = openwrt.connect(case)
     try:
-        shown = {pattern: sorted(bus.lookup(pattern)) for pattern in CALLS}
+        # Only who answers a question: procd's `service event` is none.
+        shown = {pattern: sorted(bus.lookup(pattern)) for pattern in CALLS if pattern in REMEDIES}
         # One process has all the networks of a box, so one of them is enough.
-        asked = {pattern: pattern if pattern in ALWAYS else (shown[pattern] or [""])[0] for pattern in CALLS}
+        asked = {pattern: pattern if pattern in ALWAYS else (shown[pattern] or [""])[0] for pattern in shown}
         calls = {pattern: Call(name, CALLS[pattern][-1]) for pattern, name in asked.items() if name}
         answers = dict(zip(calls, bus.call_all(list(calls.values())), strict=True))
     except Unavailable as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from agent.router.contract import Router
@@ -11,8 +12,11 @@ if TYPE_CHECKING:
     from agent.settings import Settings
 
 
-def open_router(settings: Settings) -> Router:
-    """Open the router of `settings`; Unavailable when this box cannot be read by that backend."""
+def open_router(settings: Settings, applier: Sequence[str] = ()) -> Router:
+    """Open the router of `settings`; Unavailable when this box cannot be read by that backend.
+
+    `applier`: the program that a simulated one starts when rung for, its path first; a real box has its own way to start it.
+    """
     router = settings.router
     # The imports stand here because one backend is ever used: the other would be dead weight in the daemon's memory.
     if router.backend == "simulated":
@@ -20,7 +24,9 @@ def open_router(settings: Settings) -> Router:
 
         chosen = settings.simulated
         start = float(chosen.start) if chosen.start else None
-        return simulated.open_router(settings.id, chosen.seed, chosen.speed, chosen.stations_peak, router.contract_mbps, start)
+        wireless = os.path.join(settings.paths.state_dir, "simulated", "wireless")
+        options = (settings.id, chosen.seed, chosen.speed, chosen.stations_peak, router.contract_mbps, start)
+        return simulated.open_router(*options, applier=applier, wireless_file=wireless)
     if router.backend == "openwrt":
         from agent.router import openwrt
 

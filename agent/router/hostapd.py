@@ -39,6 +39,7 @@ class Status(NamedTuple):
     """One radio as hostapd runs it; `is_enabled` False while it fails, scans or waits for radar.
 
     `is_radar_check`: it listens for radar, for 1 to 10 minutes, before it may send. Not said of the half hour after a radar was heard.
+    `state`: hostapd's own word.
     """
 
     is_enabled: bool
@@ -47,6 +48,7 @@ class Status(NamedTuple):
     channel: int | None
     networks: tuple[Network, ...]
     is_radar_check: bool = False
+    state: str = ""
 
 
 def _facts(text: str) -> dict[str, str]:
@@ -73,6 +75,7 @@ def parse_status(text: str) -> Status:
         networks=tuple(networks),
         # Without seconds left, hostapd waits in this state for a channel that is free of radar: then nothing is on its way.
         is_radar_check=facts.get("state") == "DFS" and bool(whole(facts.get("cac_time_left_seconds", ""))),
+        state=printable(facts.get("state", "")),
     )
 
 

@@ -129,6 +129,9 @@ class LinuxRouter:
             self._no_leases, self._leases_again_at = str(error), now + NO_LEASES_S
             raise
 
+    def ring(self) -> None:
+        """Do nothing: `rwagent-apply --watch` looks by itself."""
+
     def _device(self) -> str | None:
         """Name the uplink's device. A pulled cable takes the default route with it, so the last one stays while it exists."""
         if self._uplink != "auto":

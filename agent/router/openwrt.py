@@ -32,6 +32,7 @@ PERIOD_S = 60.0  # between two turns of iw for a radio, at least
 PATH_S = 15.0
 LINK_S = 60.0
 ANSWER_RATIO = 0.3  # of the time between two samples
+PUSH_EVENT: Mapping[str, object] = {"type": "rwagent.push", "data": {}}
 SAMPLE_S = 0.9  # what was fetched for one collector serves the others of that sample
 _INFO = Call("system", "info")
 _DUMP = Call("network.interface", "dump", None, frozenset(("inactive", "neighbors", "data", "updated", "dns-search", "ipv6-prefix", "ipv6-prefix-assignment")))
@@ -181,6 +182,10 @@ class OpenwrtRouter:
     def probe(self, path: Path, dns_name: str, internet: tuple[tuple[str, int], ...], now: float) -> Probe:
         """Start a layered probe of `path`."""
         return reach.start(path, dns_name, internet, now)
+
+    def ring(self) -> None:
+        """Tell procd that something lies in the inbox: its trigger starts the applier's service, as root."""
+        self._ubus.call("service", "event", PUSH_EVENT)
 
     def dhcp(self) -> Dhcp:
         """Leases by dnsmasq's file, else by odhcpd; the pools by root's facts."""

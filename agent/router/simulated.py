@@ -1,18 +1,23 @@
 """A believable RW access point that needs no box: seeded, deterministic, in real time or faster.
 
-The same daemon runs over it as over a real router. It opens no socket, reads no file and starts no process.
+The same daemon runs over it as over a real router. It opens no socket, starts no process but the applier, when rung for,
+and reads one file: what a push configured, once there is such a file.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from math import cos, pi, sin
 from typing import Literal
 
 from agent.errors import Rejected, Unavailable
-from agent.records import Band, Board, Bss, ClockState, Dhcp, Host, Interface, Layer, Path, Radio, Reach, Station
+from agent.records import Band, Board, Bss, Dhcp, Host, Interface, Layer, Path, Radio, Reach, Station
 from agent.router import simulated_day as day
+from agent.router.bell import Bell
 from agent.router.contract import Probe
+from agent.router.simulated_air import Air, Network, Watched
+from agent.router.simulated_clock import SimulatedClock
 from agent.router.text import printable
 
 # What may go wrong on purpose; without a mood an access point has only ordinary troubles.
@@ -28,64 +33,6 @@ RAM_BYTES = 121_856 * 1024
 FLASH_BYTES = 16 * 1024 * 1024
 TURN_OF_DAY = 2 * pi / (24 * day.HOUR)
 EVENING_PEAK = 20 * day.HOUR - day.WIB
-
-
-class SimulatedClock:
-    """The simulated box's time: `speed` times the world's, or with speed 0 only ever moved on by `real_seconds`.
-
-    `trust` and `step` are for tests: what `state` says, and a wrong wall clock. Neither touches the world around the
-    access point, whose moment is `now`.
-    """
-
-    def __init__(self, speed: float, start: float, booted: float, is_live: bool) -> None:
-        self.trust: ClockState = "ntp"
-        self._speed = speed
-        self._start = start
-        self._is_live = is_live
-        self._began = time.monotonic()
-        self._moved = 0.0
-        self._step = 0.0
-        self._first_boot = booted
-        self._reboot: float | None = None
-
-    def now(self) -> float:
-        """Give the true Unix seconds of the simulated world."""
-        return self._start + (self._moved if self._speed == 0 else (time.monotonic() - self._began) * self._speed)
-
-    def booted(self) -> float:
-        """Give the moment of the latest boot, in true Unix seconds."""
-        return self._reboot if self._reboot is not None and self.now() >= self._reboot else self._first_boot
-
-    def monotonic(self) -> float:
-        """Give seconds since the first boot."""
-        return self.now() - self._first_boot
-
-    def uptime(self) -> float:
-        """Give seconds since the latest boot."""
-        return self.now() - self.booted()
-
-    def wall(self) -> float:
-        """Give Unix seconds as the box believes them; in real time they are the world's own."""
-        return (time.time() if self._is_live else self.now()) + self._step
-
-    def state(self) -> ClockState:
-        """Say whether `wall` may be trusted, as last set in `trust`."""
-        return self.trust
-
-    def real_seconds(self, seconds: float) -> float:
-        """Say how long to wait in the world for `seconds` of this clock; with speed 0 move on by them and say 0."""
-        if self._speed:
-            return seconds / self._speed
-        self._moved += max(0.0, seconds)
-        return 0.0
-
-    def step(self, seconds: float) -> None:
-        """Set the wall clock on or back by `seconds`."""
-        self._step += seconds
-
-    def reboot_at(self, at: float) -> None:
-        """Let the box boot anew at `at` (true Unix seconds)."""
-        self._reboot = at
 
 
 class SimulatedProbe:
@@ -116,8 +63,12 @@ class SimulatedRouter:
 
     clock: SimulatedClock
 
-    def __init__(self, key: bytes, ap: str, clock: SimulatedClock, stations_peak: int, contract_mbps: float, moods: frozenset[str]) -> None:
+    def __init__(
+        self, key: bytes, ap: str, clock: SimulatedClock, stations_peak: int, contract_mbps: float, moods: frozenset[str], bell: Bell, file: str
+    ) -> None:
         self.clock = clock
+        self._configured = Watched(file) if file else None
+        self._bell = bell
         self._key = key
         self._ap = ap
         self._moods = moods
@@ -135,6 +86,10 @@ class SimulatedRouter:
         self._ssids = tuple(map(printable, HOSTILE_SSIDS)) if "hostile-ssid" in moods else _ssids(ap, self._dice)
         self._bssids = tuple(f"02:{day.draw(key, 'bssid', bss, 5).hex(':')}" for bss in range(day.BSS_COUNT))
 
+    def ring(self) -> None:
+        """Start the applier, where there is one."""
+        self._bell.ring()
+
     def reboot_at(self, at: float) -> None:
         """Let the box boot anew at `at` (true Unix seconds): another boot, uptime and counters from zero."""
         self.clock.reboot_at(at)
@@ -150,11 +105,18 @@ class SimulatedRouter:
     def radios(self) -> list[Radio]:
         """Give both radios; a dead one is down and says nothing about the air."""
         at, totals = self._read()
-        channels = ((1, 6, 11)[self._dice[1] % 3], (36, 44, 149)[self._dice[2] % 3])
+        channels: list[int | None] = [(1, 6, 11)[self._dice[1] % 3], (36, 44, 149)[self._dice[2] % 3]]
+        if air := self._air():
+            channels = [air.channels.get(f"radio{i}") for i in range(2)]
         return [
-            Radio(f"radio{i}", f"phy{i}", BANDS[i], *(None,) * 7, False) if i == self._dead else self._radio(i, at, channels[i], totals)
+            Radio(f"radio{i}", f"phy{i}", BANDS[i], *(None,) * 7, False)
+            if i == self._dead or (channel := channels[i]) is None
+            else self._radio(i, at, channel, totals)
             for i in range(2)
         ]
+
+    def _air(self) -> Air | None:
+        return self._configured.now() if self._configured else None
 
     def _radio(self, i: int, at: float, channel: int, totals: day.Totals) -> Radio:
         noise = round((-93.5, -97.0)[i] + 1.8 * sin(at / 700 + self._dice[3]) + 0.8 * cos(at / 61))
@@ -176,7 +138,7 @@ class SimulatedRouter:
     def bss(self) -> list[Bss]:
         """Give the public network on both radios and the office's on 2.4 GHz."""
         _, totals = self._read()
-        return [
+        own = [
             Bss(
                 ifname=IFNAMES[i],
                 radio=f"radio{day.RADIO_OF[i]}",
@@ -190,10 +152,26 @@ class SimulatedRouter:
             )
             for i in (day.PUBLIC_2G, day.OFFICE, day.PUBLIC_5G)
         ]
+        air = self._air()
+        return own if air is None else self._as_configured(own, air.networks)
+
+    def _as_configured(self, own: list[Bss], networks: tuple[Network, ...]) -> list[Bss]:
+        """Give the networks that a push left or made; a new one has no stations yet."""
+        known = {bss.ifname: bss for bss in own}
+        found: list[Bss] = []
+        for i, one in enumerate(networks):
+            radio = 1 if one.radio == "radio1" else 0
+            is_up = one.channel is not None and radio != self._dead
+            address = f"02:{day.draw(self._key, one.ifname, radio, 5).hex(':')}"
+            new = Bss(one.ifname, f"radio{radio}", BANDS[radio], printable(one.ssid), address, is_up, 0, 0, None, FIRST_IFINDEX + len(IFNAMES) + i)
+            found.append(known[one.ifname]._replace(ssid=new.ssid, up=is_up) if one.ifname in known else new)
+        return found
 
     def stations(self, ifname: str) -> list[Station]:
         """Give every station entry of one BSS, now and then one that left and was not cleaned up."""
         if ifname not in IFNAMES:
+            if any(bss.ifname == ifname for bss in self.bss()):
+                return []
             raise Unavailable(f"there is no BSS {ifname!r}, expected one of {', '.join(IFNAMES)}")
         at, stations = self.clock.now(), []
         for stay in self._crowd.present(at, IFNAMES.index(ifname)):
@@ -308,10 +286,13 @@ def open_router(
     contract_mbps: float,
     start: float | None,
     moods: frozenset[str] = frozenset(),
+    applier: Sequence[str] = (),
+    wireless_file: str = "",
 ) -> SimulatedRouter:
     """Open a simulated access point: `speed` times real time (0: as fast as it is asked), at most `stations_peak` stations.
 
     `start` is where its time begins, in Unix seconds; None means now, in real time the world's own. Rejected for a mood not in `MOODS`.
+    `applier` is the program that `ring` starts, `wireless_file` what pushes configure (store_simulated.py), "" for none.
     """
     if unknown := moods - MOODS:
         raise Rejected(f"moods has {', '.join(sorted(unknown))}, expected some of {', '.join(sorted(MOODS))}")
@@ -320,7 +301,7 @@ def open_router(
     if start is None:
         start = time.time() if is_live else float(time.time() // 60 * 60)
     clock = SimulatedClock(speed, start, _latest_boot(key, start), is_live)
-    return SimulatedRouter(key, ap, clock, stations_peak, contract_mbps, moods)
+    return SimulatedRouter(key, ap, clock, stations_peak, contract_mbps, moods, Bell(applier), wireless_file)
 
 
 def _latest_boot(key: bytes, start: float) -> float:

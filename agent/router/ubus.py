@@ -27,6 +27,7 @@ CALLS: Mapping[str, tuple[str, ...]] = {
     "network.device": ("status",),
     "hostapd.*": ("get_clients", "get_status"),
     "dhcp": ("ipv4leases",),
+    "service": ("event",),
 }
 EVENTS_OBJECT = 1  # ubusd's own: UBUS_SYSTEM_OBJECT_EVENT
 GONE = "gone"

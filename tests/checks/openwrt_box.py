@@ -114,6 +114,7 @@ def objects(**more: dict[str, dict[str, Any]]) -> dict[str, dict[str, dict[str, 
         "network.interface": {"dump": {"interface": [{"interface": name} for name in ("loopback", "lan", "wan", "guest")]}},
         "network.device": {"status": {}},
         "dhcp": {"ipv4leases": {"device": {}}},
+        "service": {"event": {}},
         "session": {"list": {}},
     }
     return always | {f"hostapd.{name.replace('_', '-')}": answers for name, answers in more.items()}

@@ -16,9 +16,11 @@ import pytest
 
 from agent import doctor, redact
 from agent.checks import CHECKS, ONLY_OPENWRT, acl, checks_for, clock, facts, offload, openwrt, public_network, radios, rpcd, storage, ubus, wifi
+from agent.errors import Unavailable
 from agent.finding import Case, Finding
 from agent.records import Host
 from agent.router.ubus import CALLS
+from agent.router.uci import Absent, Section, parse
 from agent.status import Status
 from tests.checks.openwrt_box import AGENT, NOT_RUNNING, OWNER, Box, SmallUbusd, hostapd, network, objects, radio
 from tests.fakes.openwrt.board import Board
@@ -52,7 +54,7 @@ def only(findings: list[Finding]) -> tuple[str, str, str]:
 @pytest.mark.parametrize("backend", ["linux", "simulated", ""])
 def test_no_other_box_hears_of_openwrt(backend: str) -> None:
     """On Linux, on a simulated router and with faulty settings the doctor has no line more."""
-    assert list(checks_for(backend)) == ["files", "run_dir", "storage", "clock", "uplink", "wifi", "certificate", "broker", "daemon"]
+    assert list(checks_for(backend)) == ["files", "run_dir", "storage", "clock", "uplink", "wifi", "certificate", "broker", "daemon", "push"]
 
 
 def test_an_openwrt_box_has_every_check() -> None:
@@ -178,7 +180,7 @@ def test_calls_that_are_not_allowed_are_named(box: Box) -> None:
     box.allow({"system": {"methods": ["board", "info"]}, "network.*": {"methods": ["*"]}, "hostapd.*": {"methods": ["get_status"]}})
     verdict, what, _ = access(box)
     assert verdict == "bad"
-    assert what.endswith("does not let user rwagent call hostapd.* get_clients, dhcp ipv4leases")
+    assert what.endswith("does not let user rwagent call hostapd.* get_clients, dhcp ipv4leases, service event")
 
 
 def test_other_files_count_too(box: Box) -> None:
@@ -209,7 +211,7 @@ def test_an_access_list_that_ubusd_has_not_read_is_bad(box: Box) -> None:
     box.ubusd.hidden = set(box.ubusd.answers)
     verdict, what, remedy = access(box)
     assert verdict == "bad"
-    assert "keeps system board, system info, network.interface dump, network.device status, dhcp ipv4leases from user rwagent" in what
+    assert "keeps system board, system info, network.interface dump, network.device status, dhcp ipv4leases, service event from user rwagent" in what
     assert remedy == "kill -HUP $(pidof ubusd) makes it read its files again"
 
 
@@ -488,6 +490,42 @@ def test_one_source_is_enough(box: Box, source: str) -> None:
     box.facts(networks=None) if source == "netifd" else box.ubusd.stop()
     assert only(public_network.check(box.case(public_network="guest")))[0] == "ok"
     assert only(public_network.check(box.case(public_network="gest")))[0] == "bad"
+
+
+class Shown:
+    """What `uci show` gives root: None for a configuration that is not there, an exception for one that it cannot tell."""
+
+    def __init__(self, **packages: str | Unavailable | None) -> None:
+        self.packages = packages
+
+    def show(self, config: str) -> dict[str, Section]:
+        found = self.packages.get(config)
+        if found is None:
+            raise Absent(config)
+        if isinstance(found, Unavailable):
+            raise found
+        return parse(found)
+
+
+GUEST = "network.guest=interface\nnetwork.guest.device='br-guest'\n"
+OPEN_ZONE = "firewall.guest=zone\nfirewall.guest.name='guest'\nfirewall.guest.network='guest'\nfirewall.guest.input='ACCEPT'\n"
+
+
+def test_a_public_network_that_is_open_is_bad_as_the_applier_has_it(box: Box) -> None:
+    """One rule for both: what the doctor calls well is not refused later."""
+    opened = Shown(network=GUEST, firewall=OPEN_ZONE)
+    verdict, what, remedy = only(public_network.check(box.case(public_network="guest"), opened))
+    assert verdict == "bad" and remedy.startswith("give it a zone of its own: input REJECT")
+    assert what == 'the firewall\'s zone "guest" accepts all input to the router: every push that adds an SSID will be refused'
+    closed = Shown(network=GUEST, firewall=OPEN_ZONE.replace("ACCEPT", "REJECT"))
+    assert only(public_network.check(box.case(public_network="guest"), closed))[0] == "ok"
+    assert "no firewall" in only(public_network.check(box.case(public_network="guest"), Shown(network=GUEST)))[1]
+
+
+@pytest.mark.parametrize("shown", [Shown(), Shown(network=Unavailable("not root")), Shown(network=GUEST, firewall=Unavailable("not root"))])
+def test_who_may_not_read_the_firewall_does_not_judge_it(box: Box, shown: Shown) -> None:
+    """Only root can: then the network's being there is all that is said."""
+    assert only(public_network.check(box.case(public_network="guest"), shown))[0] == "ok"
 
 
 def test_without_any_source_nothing_is_claimed(box: Box) -> None:

@@ -75,11 +75,12 @@ class FakeProbe:
 
 
 class FakeRouter:
-    """Gives what was set; `reach` is the outcome of every probe, `probes` the arguments of those started."""
+    """Gives what was set; `reach` is the outcome of every probe, `probes` the arguments of those started, `rings` how often root was rung for."""
 
     def __init__(self, clock: FakeClock | None = None, **readings: object) -> None:
         self.clock = clock or FakeClock()
         self.probes: list[tuple[object, ...]] = []
+        self.rings = 0
         for name, value in (READINGS | readings).items():
             setattr(self, name, value)
 
@@ -88,6 +89,9 @@ class FakeRouter:
         if name in READINGS:
             value = _reader(value)
         super().__setattr__(name, value)
+
+    def ring(self) -> None:
+        self.rings += 1
 
     def probe(self, path: Path, dns_name: str, internet: tuple[tuple[str, int], ...], now: float) -> FakeProbe:
         self.probes.append((path, dns_name, internet, now))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -83,3 +84,16 @@ def test_the_lease_file_of_the_settings_is_read(tmp_path: Path) -> None:
     leases.write_text("9999999999 02:00:00:00:00:01 10.0.0.2 a *\n9999999999 02:00:00:00:00:02 10.0.0.3 b *\n")
     router = backends.open_router(settings_of(tmp_path, "linux", router={"backend": "linux", "lease_file": str(leases)}))
     assert router.dhcp().leases == 2
+
+
+def test_a_simulated_box_starts_the_applier_it_is_given(tmp_path: Path) -> None:
+    """Rung for, it starts that program; given none, and on Linux, where root looks by itself, ringing starts nothing."""
+    made = tmp_path / "made"
+    backends.open_router(settings_of(tmp_path, "simulated"), ["/bin/sh", "-c", f"echo rung > {made}.new && mv {made}.new {made}"]).ring()
+    backends.open_router(settings_of(tmp_path, "simulated")).ring()
+    backends.open_router(settings_of(tmp_path, "linux"), ["/nowhere"]).ring()
+    until = time.monotonic() + 10
+    while not made.exists():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    assert made.read_text() == "rung\n"

@@ -49,7 +49,7 @@ def fake(tmp_path: Path) -> Iterator[FakeHostapd]:
 def test_status_of_a_capture() -> None:
     """One radio with two networks, hostapd 2.10."""
     networks = (Network("wlan0", "02:00:00:00:00:00", "private"), Network("wlan0-guest", "02:00:00:00:00:01", "guest"))
-    assert parse_status(STATUS) == Status(True, "phy0", 2437, 6, networks)
+    assert parse_status(STATUS) == Status(True, "phy0", 2437, 6, networks, state="ENABLED")
 
 
 @pytest.mark.parametrize("state", ["DISABLED", "DFS", "ACS", "UNINITIALIZED", "UNKNOWN"])

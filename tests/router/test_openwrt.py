@@ -18,11 +18,12 @@ from agent.router.child import Program
 from agent.router.contract import Router
 from agent.router.iw import Iw
 from agent.router.openwrt import OpenwrtRouter
-from agent.router.ubus import CALLS
+from agent.router.ubus import CALLS, Ubus
 from agent.sensing import Sensing
 from tests.fakes.iw import FakeIw
 from tests.fakes.openwrt.board import Board
 from tests.fakes.openwrt.ubusd import Ubusd
+from tests.fakes.openwrt.userland.box import Box as Userland
 from tests.fakes.router import FakeClock
 from tests.fakes.sysfs import FakeSys
 from tests.fakes.ubus import FakeUbus
@@ -355,3 +356,23 @@ def test_a_ubus_that_hangs_is_given_up_before_the_collector_is(tmp_path: Path) -
         assert (list(sample.readings), sample.errors) == (["host"], {})
         with pytest.raises(Unavailable, match="no answer"):
             router.dhcp()
+
+
+def test_ringing_is_one_event_at_procd(tmp_path: Path) -> None:
+    """Its trigger starts the applier as root; nothing else is told, and without procd it is said."""
+    with Userland(tmp_path / "box", "rig-x86") as box:
+        ubus = Ubus(str(box.socket))
+        router = OpenwrtRouter("auto", "", FakeClock(), ubus, Iw(Program("iw", box.path)), str(tmp_path / "wireless.json"))  # type: ignore[arg-type]
+        router.ring()
+        assert box.events == [("rwagent.push", {})]
+        box.kill_procd()
+        with pytest.raises(Unavailable):
+            router.ring()
+        ubus.close()
+
+
+def test_the_packages_access_list_is_what_the_agent_calls() -> None:
+    """Each method that it calls and no other: not one that tells a key or does anything but ring."""
+    rules = json.loads((Path(__file__).parents[2] / "openwrt_package/files/usr/share/acl.d/rwagent.json").read_text())
+    assert rules == {"user": "rwagent", "access": {name: {"methods": list(methods)} for name, methods in CALLS.items()}}
+    assert CALLS["service"] == ("event",) and "network.wireless" not in CALLS and "uci" not in CALLS

@@ -97,6 +97,11 @@ class Ubusd:
 
     # Its life.
 
+    @property
+    def is_alive(self) -> bool:
+        """Say whether it runs, frozen or not."""
+        return self._thread is not None
+
     def __enter__(self) -> Ubusd:
         return self.start()
 
