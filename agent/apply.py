@@ -1,0 +1,334 @@
+"""rwagent-apply, the only program that changes the router: takes a signed push from the inbox, tries it, and keeps it or takes it back.
+
+Runs as root, opens no network socket, and trusts nothing of the daemon but its word that the broker still hears it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal, NamedTuple
+
+from agent import plan, revisions, settings, settling, signature, trial, verdicts, verifying, wall
+from agent.change import Plan, Tree
+from agent.confirm import Clock, system_clock
+from agent.desk import Desk, sha256
+from agent.errors import Rejected, Unavailable
+from agent.flash import Flash
+from agent.guard import Scripts
+from agent.revisions import Memory
+from agent.router.clock import boot
+from agent.router.store import Store
+from agent.router.stores import open_store
+from agent.settings import Faults, Settings
+from agent.settling import Places
+from agent.trial import Box, Push, Stop, stop
+from agent.wire import claims as wire_claims
+from agent.wire.claims import ConfigClaims
+from agent.wire.jws import Refused
+from agent.wire.messages import Payload
+
+LOG = logging.getLogger(__name__)
+
+DONE, FAILED, BAD_INPUT = 0, 1, 2
+Mode = Literal["once", "settle", "watch"]
+
+
+class Limits(NamedTuple):
+    """All that waits or repeats, in seconds."""
+
+    verify_every_s: float = 10.0
+    quiet_every_s: float = 60.0
+    quiet_s: float = 600.0
+    live_gap_s: float = 5.0
+    poll_s: float = 0.5
+    busy_s: float = 60.0
+    watch_s: float = 1.0
+    lock_s: float = 120.0
+
+
+class Applier:
+    """One run's work, under the lock."""
+
+    def __init__(self, chosen: Settings, store: Store, limits: Limits, scripts: Scripts, clock: Clock) -> None:
+        paths = chosen.paths
+        self._settings = chosen
+        self._limits = limits
+        self._clock = clock
+        self._desk = Desk(chosen, store.sections, clock)
+        self._box = Box(store, Flash(), Places(paths.state_dir, paths.apply_dir), scripts, clock, wall.Inbox(paths.run_dir), self._desk)
+        self._gate = verifying.Gate(paths.apply_dir, clock, verifying.Spacing(*limits[:3]))
+        seen = self._desk.reported.get("revision")
+        self._memory = revisions.load(self._box.flash, paths.state_dir, seen if isinstance(seen, int) else 0)
+
+    def settle(self) -> bool:
+        """Finish what an earlier run left, and say how things stand; say whether a new push may begin."""
+        box, desk = self._box, self._desk
+        self._tidy()
+        outcome = settling.settle(box.flash, box.places, box.scripts, box.clock, self._memory)
+        if outcome is not None:
+            self._take(outcome)
+            self._tidy()  # the ballast that a rollback freed
+        elif not desk.reported or desk.known != _name(self._memory):
+            # A run that died between its last write to flash and its word: the flash knows better, and which file it was about is judged again.
+            self._take(settling.Outcome(self._memory, "", True))
+        self._publish()
+        return outcome is None or outcome.is_durable
+
+    def drain(self) -> None:
+        """Work through the inbox until nothing new is in it; `desired` first, and of each always the newest."""
+        while True:
+            if (raw := self._box.inbox.read("desired")) is not None and self._desk.is_new(raw):
+                if not self._judge(raw):
+                    return
+            elif (raw := self._box.inbox.read("plan")) is not None and self._desk.is_new_plan(raw):
+                self._answer(raw)
+            else:
+                return
+            self._clock.sleep(self._limits.poll_s)  # whoever floods the inbox does not get a whole core
+
+    def _take(self, outcome: settling.Outcome) -> None:
+        self._memory = outcome.memory
+        self._desk.handled = outcome.handled
+        self._desk.reported = self._memory.reported or {}
+        self._desk.retry_at = revisions.retry_at(self._memory, self._clock.boot)
+
+    def _end(self, raw: bytes, reported: Payload, retry_at: float | None = None) -> None:
+        self._desk.handled, self._desk.reported, self._desk.retry_at = sha256(raw), reported, retry_at
+        self._publish()
+
+    def _publish(self) -> None:
+        desk = self._desk
+        desk.knobs, desk.drift = self._look()
+        desk.refusals, desk.history, desk.known = self._gate.refusals, self._memory.history, _name(self._memory)
+        desk.publish()
+
+    def _look(self) -> tuple[dict[str, int], Payload]:
+        """Read the knobs in force, and where the box is no longer as the config in force says."""
+        config = self._memory.config
+        try:
+            tree = self._box.store.tree()
+            if config is None:
+                return verdicts.knobs(tree), {}
+            facts = self._box.store.facts(tree)
+        except Unavailable as error:
+            LOG.warning("the configuration cannot be read: %s", error)
+            return {}, {}
+        drift = {} if plan.check(config, facts, tree) else verdicts.drift(plan.make(config, tree, facts))
+        return verdicts.knobs(tree), drift
+
+    def _judge(self, raw: bytes) -> bool:
+        """Bring one push to its verdict; say whether another may begin."""
+        try:
+            raw, claims = self._verified("desired", raw)
+        except _Unverified as refused:
+            passing = self._clock.uptime() + self._limits.busy_s if refused.error.code == "unsupported" else None
+            self._end(refused.raw, verdicts.refused(refused.error, refused.revision, refused.is_verified, self._memory.current), passing)
+            return True
+        try:
+            outcome = self._carry_out(raw, claims)
+        except Stop as stopped:
+            LOG.warning("push %s: revision=%d reason=%s %s", stopped.state, claims.revision, stopped.reason, stopped)
+            retry_at = self._clock.uptime() + self._limits.busy_s if stopped.is_passing else None
+            moment = verdicts.at(self._clock.wall())
+            said = verdicts.of_push(stopped.state, claims, self._memory.current, reason=stopped.reason, errors=stopped.faults, at=moment)
+            self._end(raw, said, retry_at)
+            return True
+        self._take(outcome)
+        reported = self._desk.reported
+        LOG.info("push ended: revision=%d state=%s reason=%s", claims.revision, reported.get("state"), reported.get("reason", "-"))
+        self._desk.handled = sha256(raw)
+        self._publish()
+        self._tidy()  # the ballast that a rollback freed
+        return outcome.is_durable
+
+    def _tidy(self) -> None:
+        settling.tidy(self._box.flash, self._box.places, list(self._box.store.paths().values()))
+
+    def _carry_out(self, raw: bytes, claims: ConfigClaims) -> settling.Outcome:
+        digest = wire_claims.digest(claims.config)
+        rule = revisions.rule(self._memory, claims.revision, digest, self._clock.boot, self._clock.uptime())
+        LOG.info("push: revision=%d author=%s rule=%s", claims.revision, json.dumps(claims.author), rule)
+        if rule in ("repeat", "held"):
+            return settling.Outcome(self._memory, sha256(raw), True)
+        if rule not in ("fresh", "retry"):
+            raise stop("rejected", rule, revisions.sentence(rule, self._memory, claims.revision))
+        self._desk.on_the_way(raw, verdicts.of_push("received", claims, self._memory.current))
+        try:
+            # Before the tree: what somebody changes from here on is seen before it would be written over.
+            before = trial.read_all(self._box.store)
+        except OSError as error:
+            raise stop("rejected", "busy", f"the configuration cannot be read now: {error}", is_passing=True) from None
+        tree, made = self._plan(claims)
+        if not made.changes:
+            return self._unchanged(raw, claims, digest)
+        push = Push(raw, claims, digest, made, tree, before, self._memory.attempts if rule == "retry" else 0)
+        return trial.carry_out(self._box, push, self._memory, self._limits.live_gap_s, self._limits.poll_s)
+
+    def _unchanged(self, raw: bytes, claims: ConfigClaims, digest: str) -> settling.Outcome:
+        """Remember a revision that asks for what is there already."""
+        reported = verdicts.of_push("unchanged", claims, claims.revision, previous=self._memory.current, at=verdicts.at(self._clock.wall()))
+        memory = self._memory._replace(
+            revision=claims.revision, digest=digest, run="", attempts=0, current=claims.revision, config=dict(claims.config), reported=reported
+        )
+        memory = memory._replace(history=revisions.remembered(memory, verdicts.entry(reported, claims.author, claims.issued_at)))
+        try:
+            revisions.save(self._box.flash, self._box.places.state_dir, memory)
+        except OSError as error:
+            raise stop("rolled_back", "write_failed", f"nothing was changed: {error}") from None
+        return settling.Outcome(memory, sha256(raw), True)
+
+    def _plan(self, claims: ConfigClaims) -> tuple[Tree, Plan]:
+        """Check the whole document and plan it; Stop with all its faults."""
+        try:
+            tree = self._box.store.tree()
+            facts = self._box.store.facts(tree)
+        except Unavailable as error:
+            raise stop("rejected", "busy", f"the configuration cannot be read now: {error}", is_passing=True) from None
+        if faults := plan.check(claims.config, facts, tree):
+            raise Stop("rejected", "invalid", verdicts.errors(faults))
+        return tree, plan.make(claims.config, tree, facts)
+
+    def _answer(self, raw: bytes) -> None:
+        """Plan a push and change nothing."""
+        try:
+            raw, claims = self._verified("plan", raw)
+        except _Unverified as refused:
+            faults = [("", refused.error.code, str(refused.error))]
+            self._desk.put_plan(refused.raw, verdicts.planned(refused.revision, refused.error.code, faults))
+            return
+        public = wire_claims.public_hash(claims.config)
+        try:
+            _, made = self._plan(claims)
+        except Stop as stopped:
+            self._desk.put_plan(raw, verdicts.planned(claims.revision, stopped.reason, stopped.faults, public=public))
+        else:
+            self._desk.put_plan(raw, verdicts.planned(claims.revision, made=made, public=public))
+
+    def _verified(self, name: str, raw: bytes) -> tuple[bytes, ConfigClaims]:
+        """Give the newest push of that name with its claims, once a trusted key vouches for it; _Unverified with what was refused."""
+        while True:
+            revision: int | None = None
+            is_verified = False
+            try:
+                keys = signature.load(self._settings.push.keys_dir)
+                found = verifying.read(raw, keys)
+                if (wait_s := self._gate.wait_s()) > 0:
+                    self._clock.sleep(wait_s)
+                    newest = self._box.inbox.read(name)
+                    if newest is not None and newest != raw:
+                        raw = newest
+                        continue
+                verifying.check(found, keys, self._gate, self._box.places.apply_dir)
+                is_verified, revision = True, wire_claims.revision_of(found.payload)
+                kinds = wire_claims.KINDS if name == "plan" else (wire_claims.KIND,)
+                return raw, wire_claims.parse(found.payload, self._settings.city, self._settings.id, kinds)
+            except Refused as error:
+                LOG.warning("push rejected: reason=%s %s", error.code, error)
+                raise _Unverified(raw, error, revision, is_verified) from None
+
+
+def _name(memory: Memory) -> str:
+    """Tell one verdict on flash from another."""
+    return f"{memory.revision} {memory.run} {memory.attempts}"
+
+
+class _Unverified(Exception):
+    """A push that is not for us to act on; `is_verified`: its signature was good all the same."""
+
+    def __init__(self, raw: bytes, error: Refused, revision: int | None, is_verified: bool) -> None:
+        super().__init__(str(error))
+        self.raw = raw
+        self.error = error
+        self.revision = revision
+        self.is_verified = is_verified
+
+
+def run(chosen: Settings, store: Store, limits: Limits, scripts: Scripts, clock: Clock, mode: Mode = "once") -> int:
+    """Do one run's work; give the exit code. Rejected when a directory is not root's own."""
+    wall.StatusFolder(chosen.paths.run_dir).check()
+    with _lock(chosen.paths.apply_dir, 0.0 if mode == "once" else limits.lock_s) as is_ours:
+        if not is_ours:
+            # The one that runs looks at the inbox once more before it ends, and the daemon rings again until it is answered.
+            LOG.info("another rwagent-apply is at work")
+            return DONE if mode == "once" else FAILED
+        try:
+            applier = Applier(chosen, store, limits, scripts, clock)
+            may_begin = applier.settle()
+        except OSError as error:
+            raise Rejected(f"{chosen.paths.state_dir} cannot be used: {error}") from None
+        while may_begin and mode != "settle":
+            applier.drain()
+            if mode == "once":
+                break
+            clock.sleep(limits.watch_s)
+        return DONE if may_begin else FAILED
+
+
+@contextmanager
+def _lock(apply_dir: str, wait_s: float) -> Iterator[bool]:
+    """Hold apply_dir's lock while entered; False when somebody else keeps it."""
+    fd = os.open(os.path.join(apply_dir, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    until = time.monotonic() + wait_s
+    try:
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= until:
+                    yield False
+                    return
+                time.sleep(0.1)
+        yield True
+    finally:
+        os.close(fd)
+
+
+EPILOG = """examples:
+  rwagent-apply                                    judge what the daemon put into the inbox, and end
+  rwagent-apply --settle                           only finish what was cut short, and say how things stand (at boot, after the guard)
+  rwagent-apply --watch                            look at the inbox each second, for ever (a Linux access point without procd)
+
+exit codes: 0 done, 1 it may not run or could not finish, 2 bad usage or settings"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run as a program; give the exit code."""
+    import argparse  # nothing of the daemon imports this module
+
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(prog="rwagent-apply", description="Apply signed pushes to this access point.", epilog=EPILOG, formatter_class=raw)
+    parser.add_argument("--config", metavar="FILE", default=settings.DEFAULT_FILE, help=f"the agent's settings (default: {settings.DEFAULT_FILE})")
+    ways = parser.add_mutually_exclusive_group()
+    ways.add_argument("--settle", dest="mode", action="store_const", const="settle", default="once", help="only finish what was cut short")
+    ways.add_argument("--watch", dest="mode", action="store_const", const="watch", help="look at the inbox each second, for ever")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    config = os.path.abspath(options.config)
+    try:
+        chosen = settings.load(config)
+        wall.prepare(chosen)
+        if faults := wall.faults(chosen, config):
+            return _complain("\n".join(f"rwagent-apply: {fault}" for fault in faults), FAILED)
+        scripts = Scripts((*settings.interpreter(), "-m", "agent.apply", "--config", config, "--settle"))
+        return run(chosen, open_store(chosen), Limits(), scripts, system_clock(boot()), options.mode)
+    except Faults as error:
+        return _complain(str(error), BAD_INPUT)
+    except (Rejected, Unavailable) as error:
+        return _complain(f"rwagent-apply: {error}", FAILED)
+
+
+def _complain(text: str, code: int) -> int:
+    sys.stderr.write(text + "\n")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,84 @@
+"""From the bytes in the inbox to claims that a trusted key vouches for; at most one signature is checked in ten seconds, whoever asks how often."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import NamedTuple
+
+from agent import signature
+from agent.confirm import Clock
+from agent.errors import Unavailable
+from agent.guard import write_plain
+from agent.wire import jws
+from agent.wire.jws import Jws, Refused
+
+REFUSALS_UNTIL_QUIET = 3
+
+
+class Spacing(NamedTuple):
+    """How far apart checks are, in seconds: usually, and while `quiet_s` have not passed since the last of three bad signatures in a row."""
+
+    verify_every_s: float
+    quiet_every_s: float
+    quiet_s: float
+
+
+class Gate:
+    """When the next signature may be checked; remembered in apply_dir, so that being started again and again buys nothing."""
+
+    def __init__(self, apply_dir: str, clock: Clock, spacing: Spacing) -> None:
+        self._apply_dir = apply_dir
+        self._clock = clock
+        self._spacing = spacing
+        self._last_s, self.checks_total, self.refusals = self._read()
+
+    def wait_s(self) -> float:
+        """Say how long to wait still; 0 when a signature may be checked now."""
+        since = self._clock.uptime() - self._last_s
+        if self._last_s < 0 or since < 0:
+            return 0.0
+        is_quiet = self.refusals >= REFUSALS_UNTIL_QUIET and since < self._spacing.quiet_s
+        return max(0.0, (self._spacing.quiet_every_s if is_quiet else self._spacing.verify_every_s) - since)
+
+    def begin(self) -> None:
+        """Count a check, before it is made."""
+        self._last_s = self._clock.uptime()
+        self.checks_total += 1
+        self._write()
+
+    def end(self, is_good: bool) -> None:
+        """Count bad ones in a row."""
+        self.refusals = 0 if is_good else self.refusals + 1
+        self._write()
+
+    def _read(self) -> tuple[float, int, int]:
+        try:
+            with open(os.path.join(self._apply_dir, "verified"), encoding="utf-8") as file:
+                last_s, checks, refusals = json.loads(file.read())
+            return float(last_s), int(checks), int(refusals)
+        except (OSError, ValueError, TypeError):
+            return -1.0, 0, 0
+
+    def _write(self) -> None:
+        write_plain(self._apply_dir, "verified", json.dumps([self._last_s, self.checks_total, self.refusals]))
+
+
+def read(raw: bytes, keys: signature.Keys) -> Jws:
+    """Take a push apart as far as no signature is needed; Refused with the reason."""
+    found = jws.parse(raw)
+    if found.kid not in keys.by_kid:
+        raise Refused("unknown_key", f"key {found.kid} is not one of those trusted here: {', '.join(sorted(keys.by_kid)) or 'there are none'}")
+    return found
+
+
+def check(found: Jws, keys: signature.Keys, gate: Gate, directory: str) -> None:
+    """Check the signature; Refused when it is not this key's, or when nothing here can tell."""
+    gate.begin()
+    try:
+        is_good = signature.verify(found, keys.by_kid[found.kid], directory)
+    except Unavailable as error:
+        raise Refused("unsupported", str(error)) from None
+    gate.end(is_good)
+    if not is_good:
+        raise Refused("bad_signature", f"the signature is not one of key {found.kid}")

@@ -1,0 +1,95 @@
+"""What root says to the daemon, and that it believes its own copy only."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from agent.desk import Desk, sha256
+from tests.pushes import KEY, Jump, Place, place
+
+
+@pytest.fixture
+def there(tmp_path: Path) -> Place:
+    """A simulated access point."""
+    return place(tmp_path)
+
+
+def desk(there: Place, jump: Jump) -> Desk:
+    """Open root's desk."""
+    return Desk(there.settings, ("ssids", "agent"), jump.clock)
+
+
+def test_a_verdict_is_said_with_all_that_the_daemon_needs(there: Place) -> None:
+    """Handled file, verdict with drift, knobs, refusals, keys, sections; the history beside it."""
+    jump = Jump()
+    one = desk(there, jump)
+    one.handled, one.reported, one.drift = sha256(b"push"), {"v": 1, "state": "confirmed"}, {"drift": [{"path": "a"}]}
+    one.knobs, one.refusals, one.history, one.retry_at = {"report_interval_s": 60}, 2, [{"revision": 7}], jump.uptime + 90
+    one.publish()
+    assert there.status() == {
+        **{"v": 1, "handled": sha256(b"push"), "reported": {"v": 1, "state": "confirmed", "drift": [{"path": "a"}]}},
+        **{"at_uptime_s": round(jump.uptime, 1), "agent": {"report_interval_s": 60}, "refusals": 2, "keys": [KEY.kid], "sections": ["ssids", "agent"]},
+        "retry_in_s": 90,
+    }
+    assert there.status("history") == {"v": 1, "entries": [{"revision": 7}]}
+
+
+def test_a_verdict_outlives_the_run(there: Place) -> None:
+    """The next process knows what was judged, from a directory that is root's."""
+    jump = Jump()
+    one = desk(there, jump)
+    one.handled, one.reported, one.retry_at = sha256(b"push"), {"state": "rolled_back"}, jump.uptime + 600
+    one.publish()
+    (there.folder / "run/status/config.json").write_text(json.dumps({"handled": sha256(b"other")}))
+    again = desk(there, jump)
+    assert again.reported == {"state": "rolled_back"} and not again.is_new(b"push") and again.is_new(b"other")
+    jump.uptime += 600
+    assert again.is_new(b"push")
+
+
+def test_what_is_said_on_the_way_is_no_verdict(there: Place) -> None:
+    """A process that dies then leaves the push to be judged again."""
+    one = desk(there, Jump())
+    one.on_the_way(b"push", {"state": "testing"}, {"nonce": "00"})
+    assert there.status()["handled"] == sha256(b"push") and there.status()["test"] == {"nonce": "00"}
+    assert desk(there, Jump()).is_new(b"push")
+
+
+def test_a_planned_file_is_answered_once(there: Place) -> None:
+    """By its bytes, across runs."""
+    one = desk(there, Jump())
+    assert one.is_new_plan(b"plan")
+    one.put_plan(b"plan", {"v": 1, "state": "planned"})
+    assert there.status("plan") == {"v": 1, "handled": sha256(b"plan"), "result": {"v": 1, "state": "planned"}}
+    assert not desk(there, Jump()).is_new_plan(b"plan")
+
+
+def test_the_same_is_not_written_twice(there: Place) -> None:
+    """The daemon looks at the file's time."""
+    one = desk(there, Jump())
+    one.publish()
+    before = os.stat(there.folder / "run/status/config.json").st_ino
+    one.publish()
+    assert os.stat(there.folder / "run/status/config.json").st_ino == before
+
+
+def test_not_being_heard_does_not_stop_the_work(there: Place) -> None:
+    """A status directory taken away in the middle of a push: no confirm will come, and that is all."""
+    one = desk(there, Jump())
+    one.publish()
+    (there.folder / "run/status").rename(there.folder / "run/gone")
+    (there.folder / "run/status").symlink_to(there.folder / "state")
+    one.on_the_way(b"push", {"state": "testing"})
+    assert os.listdir(there.folder / "state") == []
+
+
+@pytest.mark.parametrize("garbage", [b"", b"[]", b"{", b'{"handled":1,"reported":[],"retry_at":"x"}', b"\xff"])
+def test_a_memory_that_is_none_is_forgotten(garbage: bytes, there: Place) -> None:
+    """It is RAM: the push is judged again."""
+    (there.folder / "apply/judged").write_bytes(garbage)
+    one = desk(there, Jump())
+    assert (one.handled, one.reported, one.retry_at) == ("", {}, None)
