@@ -28,6 +28,7 @@ EPILOG = """examples:
   rwagent once --config /tmp/agent.toml            print one report as JSON; needs no broker
   rwagent status                                   say whether the running agent is connected, and if not, why
   rwagent doctor                                   check everything from the settings to the broker, and say what to do
+  rwagent config show                              say what is desired, how the last push ended, and where the box differs
   rwagent version                                  print the versions of the agent and its packages
 
 exit codes: 0 done, 1 it failed or something is wrong, 2 bad usage or settings"""
@@ -39,6 +40,8 @@ class Options(NamedTuple):
     command: str
     config: str
     json: bool = False
+    word: str = ""
+    file: str = ""
     last_good_fd: int | None = None
 
 
@@ -49,6 +52,7 @@ class Command(NamedTuple):
     help: str
     example: str
     has_json: bool = False
+    words: tuple[str, ...] = ()
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -88,6 +92,9 @@ def _parser() -> ArgumentParser:
         word.add_argument("--config", metavar="FILE", default=settings.DEFAULT_FILE, help=f"the agent's settings (default: {settings.DEFAULT_FILE})")
         if command.has_json:
             word.add_argument("--json", action="store_true", help="print JSON, for machines")
+        if command.words:
+            word.add_argument("word", choices=command.words, help="which")
+            word.add_argument("file", nargs="?", default="", metavar="FILE", help="for plan: a config as JSON or TOML, or a signed push")
         if name == "run":
             word.add_argument("--last-good-fd", type=int, help=argparse.SUPPRESS)
     return parser
@@ -148,6 +155,24 @@ def _doctor(options: Options) -> int:
     return FAILED if doctor.is_ill(findings) else DONE
 
 
+def _config(options: Options) -> int:
+    from agent import config_command
+
+    if bool(options.file) != (options.word == "plan"):
+        return _complain("usage: rwagent config show | plan FILE | history  [--config FILE] [--json]", BAD_INPUT)
+    chosen = settings.load(options.config)
+    if options.word == "plan":
+        planned = config_command.plan(chosen, options.file)
+        _print(planned.text)
+        return DONE if planned.is_well else FAILED
+    if options.word == "history":
+        _print(config_command.history_json(chosen) if options.json else config_command.history(chosen))
+        return DONE
+    text, has_word = config_command.show(chosen)
+    _print(config_command.to_json(chosen) if options.json else text)
+    return DONE if has_word else FAILED
+
+
 def _version(_options: Options) -> int:
     packages = [f"{name} {version}" for name in PACKAGES if (version := _installed(name))]
     python = ".".join(map(str, sys.version_info[:3]))
@@ -180,6 +205,13 @@ COMMANDS = {
     "once": Command(_once, "print one report as JSON; needs no broker", "rwagent once"),
     "status": Command(_status, "say whether the running agent is connected, and if not, why", "rwagent status --json", has_json=True),
     "doctor": Command(_doctor, "check everything from the settings to the broker, and say what to do", "rwagent doctor", has_json=True),
+    "config": Command(
+        _config,
+        "say what is configured here (show), what a document would change (plan FILE), and how the last pushes ended (history)",
+        "rwagent config plan /tmp/rw-0501.toml",
+        has_json=True,
+        words=("show", "plan", "history"),
+    ),
     "version": Command(_version, "print the versions of the agent and its packages", "rwagent version"),
 }
 

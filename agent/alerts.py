@@ -92,6 +92,11 @@ def _taken(_parts: Parts, facts: Facts) -> Figure | None:
     return None if ago_s is None else Figure(ago_s, {"ago_s": round(ago_s, 1)})
 
 
+def _fact(name: str) -> Callable[[Parts, Facts], Figure | None]:
+    """Make the figure that is one of the daemon's facts."""
+    return lambda _parts, facts: Figure(facts[name], {name: round(facts[name])}) if name in facts else None
+
+
 def _ratio(part: str, of: str, to: str) -> Callable[[Parts, Facts], Figure | None]:
     """Make the figure that is one number of a part over another of the same part."""
 
@@ -130,6 +135,8 @@ RULES = (  # code, figure, raise when beyond and for how many seconds, clear whe
     Rule("conntrack-full", _ratio("host", "conntrack", "conntrack_max"), _GE, 0.9, 60, _LT, 0.75, 120),
     Rule("certificate-expiring", _certificate, _LT, 30, 0, _GT, 31, 0),
     Rule("clock-untrusted", _clock, _GE, 1, 600, _LT, 1, 60),
+    Rule("push-refused", _fact("bad_signatures"), _GE, 3, 0, _LT, 3, 0),  # until a good one ends the row
+    Rule("config-held", _fact("config_held"), _GE, 1, 0, _LT, 1, 0),
     Rule("identity-taken", _taken, _LT, HOUR_S, 0, _GE, HOUR_S, 0),
 )
 
@@ -151,7 +158,8 @@ class Alerts:
         """Judge one interval; give what changed.
 
         `at_uptime` is seconds of uptime, `report_parts` the report. `facts` may have `certificate_days` (until the
-        certificate ends) and `identity_taken_at` (uptime of the last take-over of our session).
+        certificate ends), `identity_taken_at` (uptime of the last take-over of our session), `bad_signatures` (of pushes, in a row) and
+        `config_held` (1: a config that was rolled back is not tried again).
         """
         known = {**facts, "uptime_s": at_uptime}
         changes = []

@@ -181,10 +181,17 @@ class Broker:
             self._start(now)
 
     def drop(self) -> None:
-        """Close the connection without a DISCONNECT and connect anew at once."""
+        """Close the connection without a DISCONNECT, or give up the one under way, and connect anew at once."""
         if self._link is not None:
             self._link.close()
-            self._finish("dropped to connect anew", "now", self._monotonic())
+        elif self._dial is not None:
+            self._dial.abandon()
+            self._hung.append(self._dial)
+            self._dial = None
+            self._forget_wake_up()
+        else:
+            return
+        self._finish("dropped to connect anew", "now", self._monotonic())
 
     def stop(self, deadline_s: float) -> None:
         """Say goodbye within `deadline_s` seconds, and close; what is not said in time, the will says."""

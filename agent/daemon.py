@@ -21,9 +21,9 @@ from agent.alerts import Alerts
 from agent.broker import Broker, Status
 from agent.collectors import COLLECTORS
 from agent.errors import Rejected, Unavailable
-from agent.events import Watch
 from agent.outbox import Outbox
 from agent.post import Post
+from agent.push import Push
 from agent.records import Knobs, Path
 from agent.report import Moment, Part, Reporter, moment_of, own_figures
 from agent.router import backends
@@ -31,6 +31,7 @@ from agent.router.contract import Probe, Router
 from agent.run_dir import SAVE_CALMLY_S, SAVE_EVERY_S, StateFile, hold
 from agent.sensing import Overrun, Sensing, attempt
 from agent.settings import Settings
+from agent.telling import Telling
 from agent.watchdog import Watchdog
 from agent.wire import messages, topics
 
@@ -45,6 +46,7 @@ LONGEST_WAIT_S = 60.0
 STOP_WITHIN_S = 3.0
 SECOND = 1.0
 DAY_S = 86400
+SUBSCRIPTIONS = (topics.ACK, topics.CONFIG_DESIRED, topics.CONFIG_PLAN, topics.CONFIG_REPORTED)
 
 
 class Daemon:
@@ -57,19 +59,18 @@ class Daemon:
         self.boot = router.boot()
         self.outbox = Outbox(os.path.join(settings.paths.run_dir, "outbox"), self.boot, settings.outbox.max_bytes)
         presence = messages.OwnPresence(self.boot, __version__, lambda: moment_of(self.clock).wall)
-        self.broker = Broker(settings.broker, topics.root(settings.city, settings.id), settings.id, presence, (topics.ACK,), self._is_clock_good)
+        self.broker = Broker(settings.broker, topics.root(settings.city, settings.id), settings.id, presence, SUBSCRIPTIONS, self._is_clock_good)
         self.post = Post(self.broker, self.outbox, self.clock, settings.report.interval_s, settings.report.encoding)
-        self.sensing = Sensing(collectors, min(COLLECTOR_BUDGET_S, settings.report.sample_s * COLLECTOR_BUDGET_RATIO))
+        self.telling = Telling(settings, router, self.outbox, self.post, list(collectors))
+        self.push = Push(settings, router, self.post, self.broker, self.telling.event)
+        self.sensing = Sensing(collectors, _budget_s(settings))
         self._state = StateFile(settings.paths.run_dir)
         self.reporter = Reporter(collectors, Knobs(settings.router.contract_mbps, settings.report.peaks, settings.probe.interval_s), self.clock.monotonic())
         self.alerts = Alerts()
         self._inherited = set(Alerts.codes())
-        self._watch = Watch()
         self._path: Path | None = None
         self._probe: Probe | None = None
         self._probed_way: tuple[object, ...] | None = None
-        self._radios_told: list[tuple[str, str | None]] = []
-        self._uplink_told = settings.router.uplink
         self._report = b"{}"
         self._lag = 0.0
         self._has_sample = False
@@ -81,6 +82,8 @@ class Daemon:
         self._due = {"sample": now, "probe": now, "report": now + settings.report.sample_s, "thin": now + THIN_EVERY_S}
         if not settings.probe.interval_s:
             del self._due["probe"]
+        self._own_pace, self._said = settings.report, self.push.said
+        self._take_pace()
         self._jobs = {"sample": self._sample, "peak": self._peak, "probe": self._start_probe, "report": self._send_report, "thin": self._thin}
 
     def run(self) -> bool:
@@ -94,7 +97,7 @@ class Daemon:
         signal.signal(signal.SIGHUP, self._reload)
         broker = self.settings.broker
         LOG.info("started: version=%s ap=%s backend=%s broker=%s:%d", __version__, self.settings.id, self.settings.router.backend, broker.host, broker.port)
-        self._greet()
+        self.telling.greet(self.push.said.keys, self.push.said.sections)
         self._watchdog.start()
         while not self._is_stopping:
             self.turn(read)
@@ -110,6 +113,13 @@ class Daemon:
         self._watchdog.pet()
         self.broker.advance()
         if self.post.take_events():
+            self._save_state()
+        for event in self.post.drain():
+            self.push.take(event)
+        self.push.advance()
+        if self.push.said is not self._said:
+            self._said = self.push.said
+            self._take_pace()
             self._save_state()
         # One moment for all: of a sample and a report that are due together the report must not come first.
         now = self.clock.monotonic()
@@ -127,7 +137,7 @@ class Daemon:
             self._poller, self._polled = select.poll(), fds
             for fd, mask in fds.items():
                 self._poller.register(fd, mask)
-        seconds = min(self._until_due(), self.broker.due(), LONGEST_WAIT_S)
+        seconds = min(self._until_due(), self.broker.due(), self.push.due(), LONGEST_WAIT_S)
         # Rounded up: a poll that ends a moment too early would turn the loop twice.
         for fd, _ in self._poller.poll(int(max(0.0, seconds) * 1000 + 0.999)):
             if fd == wakeup:
@@ -156,6 +166,7 @@ class Daemon:
         now = self.clock.monotonic()
         self._lag = max(self._lag, now - self._due["sample"])
         self._again("sample", self.settings.report.sample_s)
+        self.push.look()
         sample = self.sensing.sample(self.router)
         self.reporter.add(sample)
         self._has_sample = True
@@ -190,8 +201,7 @@ class Daemon:
             self._sample()
         self._has_sample = False
         moment = moment_of(self.clock)
-        for event in self._watch.clock(moment.clock, self.clock.wall(), moment.uptime_s):
-            self._put_event(event.kind, event.data)
+        self.telling.clock(moment)
         broker = self.broker.status()
         report = self.reporter.build(self.settings.id, self.boot, self.outbox.next_seq(), moment, self._agent_part(broker))
         for change in self.alerts.step(moment.uptime_s, report, self._facts(broker, moment)):
@@ -206,7 +216,7 @@ class Daemon:
         self._report = self.reporter.encode(report)
         self.outbox.put("report", report, self._report)
         self._lag = 0.0
-        self._tell_changes(report, moment.uptime_s)
+        self.telling.changes(report, moment.uptime_s, self._path and self._path.device, self.push.said.keys, self.push.said.sections)
         if self._state.is_due(SAVE_CALMLY_S if self.broker.is_connected else SAVE_EVERY_S):
             self._save_state()
 
@@ -238,7 +248,23 @@ class Daemon:
             self._probe.close()
             self._probe = None
 
-    # What is told besides the samples.
+    def _take_pace(self) -> None:
+        """Report and sample as often as the push in force says, else as agent.toml does; from now on, without a restart."""
+        own, pushed = self._own_pace, self.push.said.pace
+        interval_s = own.interval_s if pushed.report_interval_s is None else pushed.report_interval_s
+        sample_s = own.sample_s if pushed.sample_interval_s is None else pushed.sample_interval_s
+        report = own._replace(interval_s=interval_s, sample_s=min(sample_s, interval_s))
+        if report == self.settings.report:
+            return
+        LOG.info("pace: report_s=%g sample_s=%g", report.interval_s, report.sample_s)
+        self.settings = self.settings._replace(report=report)
+        self.post.interval_s = report.interval_s
+        self.sensing.budget_s = _budget_s(self.settings)
+        now = self.clock.monotonic()
+        for name, seconds in (("sample", report.sample_s), ("report", report.interval_s)):
+            self._due[name] = min(self._due[name], now + seconds)
+
+    # What reports and alerts need besides the samples.
 
     def _agent_part(self, broker: Status) -> Part:
         outbox = self.outbox.figures()
@@ -251,75 +277,19 @@ class Daemon:
             "thinned": outbox.thinned,
             "reconnects": broker.reconnects,
             "flash_writes": self.outbox.flash_writes + self._state.flash_writes,
-            "ignored": self.post.ignored + self.outbox.ignored_acks + broker.ignored,
+            "ignored": self.post.ignored + self.outbox.ignored_acks + broker.ignored + self.push.figures().refused,
         }
         latency = self.post.latency_p95_ms()
         return part if latency is None else part | {"ack_p95_ms": latency}
 
     def _facts(self, broker: Status, moment: Moment) -> dict[str, float]:
-        """What alerts need beyond the report: how long the certificate is still valid, and when another took our name."""
-        facts: dict[str, float] = {}
+        """What alerts need beyond the report: pushes, how long the certificate is still valid, and when another took our name."""
+        facts = self.push.facts()
         if self.settings.broker.certificate_ends is not None and moment.clock == "ntp" and moment.wall is not None:
             facts["certificate_days"] = (self.settings.broker.certificate_ends - moment.wall) / DAY_S
         if broker.identity_taken_s is not None:
             facts["identity_taken_at"] = moment.uptime_s - broker.identity_taken_s
         return facts
-
-    def _tell_changes(self, report: Part, uptime_s: float) -> None:
-        uplink, radios = report.get("uplink"), report.get("radios")
-        named, events = self._radios_told, []
-        if isinstance(uplink, dict) and "state" in uplink:
-            events += self._watch.uplink(uplink["state"], uptime_s)
-        if isinstance(radios, list):
-            events += self._watch.radios([(radio["radio"], radio["up"]) for radio in radios])
-            # A radio that is down may not know its band: what was known stays.
-            known = dict(self._radios_told) | {radio["radio"]: radio["band"] for radio in radios if "band" in radio}
-            named = [(radio["radio"], known.get(radio["radio"])) for radio in radios]
-        if named != self._radios_told or self._uplink_name() != self._uplink_told:
-            self._announce_info(named)
-        for event in events:
-            self._put_event(event.kind, event.data)
-
-    def _put_event(self, kind: str, data: Part) -> None:
-        moment = moment_of(self.clock)
-        at = None if moment.wall is None else int(moment.wall)
-        LOG.info("event: kind=%s data=%s", kind, data)
-        ap, seq = self.settings.id, self.outbox.next_seq()
-        self.outbox.put("event", messages.event(ap, self.boot, seq, at, moment.uptime_s, kind, data, clock=moment.clock))
-
-    def _greet(self) -> None:
-        """Tell that the agent started: a boot when it is this boot's first start, else a restart of the agent."""
-        if self.outbox.next_seq() == 1:
-            self._put_event("boot", {"agent": __version__})
-        else:
-            self._put_event("agent", {"state": "restart", "agent": __version__})
-        radios = attempt("radios", {}, self.router.radios) or []
-        self._announce_info([(radio.name, radio.band) for radio in radios])
-
-    def _announce_info(self, radios: list[tuple[str, str | None]]) -> None:
-        """Publish who this is and what it can do, when that is new: radios may come up long after the agent."""
-        board, settings = attempt("board", {}, self.router.board), self.settings
-        info = messages.info(
-            ap=settings.id,
-            model=board.model if board else None,
-            board=board.board if board else None,
-            os=board.os if board else None,
-            kernel=board.kernel if board else None,
-            agent=__version__,
-            python=".".join(map(str, sys.version_info[:3])),
-            backend=settings.router.backend,
-            collectors=list(self.reporter.spans),
-            radios=radios,
-            uplink=self._uplink_name(),
-            certificate_expires_at=settings.broker.certificate_ends,
-        )
-        self._radios_told, self._uplink_told = radios, self._uplink_name()
-        self.post.announce(topics.INFO, messages.encode(info))
-
-    def _uplink_name(self) -> str:
-        """Name the uplink; one that cannot be found now keeps the name it was told by."""
-        device = self._path.device if self._path else None
-        return device if isinstance(device, str) and device else self._uplink_told  # a collector may have said anything
 
     def _is_clock_good(self) -> bool:
         return self.clock.state() == "ntp"
@@ -345,9 +315,14 @@ class Daemon:
             "broker": broker._asdict() | {"host": self.settings.broker.host, "port": self.settings.broker.port},
             "outbox": self.outbox.figures()._asdict(),
             "alerts": sorted(self.alerts.open),
+            "push": self.push.summary(),
         }
         # The report is text already: put in as the last member.
         self._state.write(messages.encode(state)[:-1] + b',"report":' + self._report + b"}")
+
+
+def _budget_s(settings: Settings) -> float:
+    return min(COLLECTOR_BUDGET_S, settings.report.sample_s * COLLECTOR_BUDGET_RATIO)
 
 
 def _way(path: Path) -> tuple[object, ...]:
@@ -363,7 +338,7 @@ def main(arguments: list[str]) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     try:
         hold(settings.paths.run_dir)
-        daemon = Daemon(settings, backends.open_router(settings))
+        daemon = Daemon(settings, backends.open_router(settings, [*settings_door.interpreter(), "-m", "agent.apply", "--config", file]))
     except (Rejected, Unavailable) as error:
         LOG.error("not started: %s", error)
         return 1

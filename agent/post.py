@@ -1,6 +1,6 @@
 """Between the outbox and the broker: what is handed over, what came back, what has to be said again.
 
-Retained news (info, alerts) keep only the newest of each topic. Promises to hand over no more than the
+Of news (info, alerts, how pushes ended) only the newest of each topic is kept. Promises to hand over no more than the
 broker has room for, and to forget nothing that was not acknowledged.
 """
 
@@ -11,10 +11,10 @@ import time
 from collections import deque
 from typing import Literal
 
-from agent.broker import Broker, Connected, Lost, Message, Published, Refused
+from agent.broker import Broker, Connected, Event, Lost, Message, Published, Refused
 from agent.outbox import Entry, Outbox
 from agent.router.contract import Clock
-from agent.wire import messages
+from agent.wire import messages, topics
 
 LOG = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ class Post:
         self._broker = broker
         self._outbox = outbox
         self._clock = clock
-        self._interval_s = interval_s
+        self.interval_s = interval_s
         self._encoding = encoding
         self._news: dict[str, bytes] = {}
         self._said: dict[str, bytes] = {}
@@ -39,6 +39,7 @@ class Post:
         self._entries_under_way: dict[int, float] = {}
         self._latencies: deque[float] = deque(maxlen=LATENCIES)
         self._told: set[str] = set()
+        self._others: list[Event] = []
         self.ignored = 0
 
     def announce(self, topic: str, payload: bytes) -> None:
@@ -46,18 +47,30 @@ class Post:
         self._news[topic] = payload
         self._said[topic] = payload
 
+    def say(self, topic: str, payload: bytes) -> None:
+        """Publish a message that is not retained as soon as there is a connection; it replaces one of its topic that still waits."""
+        self._news[topic] = payload
+
+    def drain(self) -> list[Event]:
+        """Give what came since the last call and is not the post's: connections that came and went, messages on other topics than `ack`."""
+        others, self._others = self._others, []
+        return others
+
     def take_events(self) -> bool:
         """Take what the broker's session brought; say whether a connection came or went."""
         has_changed = False
         for event in self._broker.drain():
             if isinstance(event, Published):
                 self._published(event.token)
-            elif isinstance(event, Message):
+            elif isinstance(event, Message) and event.topic == topics.ACK:
                 self._message(event)
+            elif isinstance(event, Message):
+                self._others.append(event)
             elif isinstance(event, Refused):
                 self._refused(event.token, event.reason)
             else:
                 has_changed = True
+                self._others.append(event)
                 if isinstance(event, Lost):
                     self._lost()
                 elif isinstance(event, Connected) and not event.is_resumed:
@@ -66,12 +79,12 @@ class Post:
         return has_changed
 
     def hand_over(self) -> None:
-        """Publish while the broker has room: retained news first, then what the outbox gives."""
+        """Publish while the broker has room: news first, then what the outbox gives."""
         if not self._broker.is_connected:
             return
         while self._news and self._broker.room():
             topic, payload = next(iter(self._news.items()))
-            token = self._broker.publish(topic, payload, retain=True, content_type=messages.JSON if payload else None)
+            token = self._broker.publish(topic, payload, retain=topic in self._said, content_type=messages.JSON if payload else None)
             if token is None:
                 return
             del self._news[topic]
@@ -96,7 +109,7 @@ class Post:
     def _publish(self, entry: Entry) -> bool:
         uptime = self._clock.uptime()
         wall = self._clock.wall() if entry.lacks_time and self._clock.state() == "ntp" else None
-        payload = self._outbox.render(entry, uptime=uptime, wall=wall, interval_s=self._interval_s)
+        payload = self._outbox.render(entry, uptime=uptime, wall=wall, interval_s=self.interval_s)
         content_type = messages.JSON
         if entry.kind == "report" and self._encoding == "deflate":
             payload, content_type = messages.deflate(payload), messages.JSON_DEFLATE
@@ -117,7 +130,7 @@ class Post:
     def _refused(self, token: int, reason: str) -> None:
         news = self._news_under_way.pop(token, None)
         if news is not None:
-            LOG.warning("the broker refused a retained message, it goes again with the next session: topic=%s reason=%s", news[0], reason)
+            LOG.warning("the broker refused a message, it goes again with the next session: topic=%s reason=%s", news[0], reason)
             self._refused_news[news[0]] = news[1]
         elif self._entries_under_way.pop(token, None) is not None:
             self._outbox.refused(token)

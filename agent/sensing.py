@@ -65,7 +65,7 @@ class Sensing:
 
     def __init__(self, collectors: Mapping[str, ModuleType], budget_s: float) -> None:
         self._collectors = collectors
-        self._budget_s = budget_s
+        self.budget_s = budget_s
         self._is_guarding = False
         self._pauses: dict[str, _Pause] = {}
         signal.signal(signal.SIGALRM, self._interrupt)
@@ -98,7 +98,7 @@ class Sensing:
         """Call `collect` with the interval timer running; raise Overrun when it takes longer than the budget."""
         try:
             # The timer repeats: an Overrun swallowed by a destructor or a finally is followed by another.
-            signal.setitimer(signal.ITIMER_REAL, self._budget_s, self._budget_s * REPEAT_RATIO)
+            signal.setitimer(signal.ITIMER_REAL, self.budget_s, self.budget_s * REPEAT_RATIO)
             self._is_guarding = True
             try:
                 return collect(router)
@@ -117,7 +117,7 @@ class Sensing:
 
     def _set_aside(self, name: str, at: float, former: _Pause | None) -> str:
         """Let a collector that hung rest, twice as long each time: the others must stay on time."""
-        seconds = min(LONGEST_PAUSE_S, former.seconds * 2 if former else self._budget_s * 10)
-        error = f"gave no answer within {self._budget_s:g} s"
+        seconds = min(LONGEST_PAUSE_S, former.seconds * 2 if former else self.budget_s * 10)
+        error = f"gave no answer within {self.budget_s:g} s"
         self._pauses[name] = _Pause(at + seconds, seconds, error)
         return error

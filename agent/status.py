@@ -74,7 +74,8 @@ def render(seen: Status) -> str:
     """Give the state as a short table for people, and what to do when it is not as it should be."""
     rows = [("agent", _agent(seen))]
     if seen.state:
-        rows += [("broker", _broker(seen)), ("outbox", _outbox(seen)), ("report", _report(seen)), ("clients", _clients(seen)), ("alerts", _alerts(seen))]
+        rows += [("broker", _broker(seen)), ("outbox", _outbox(seen)), ("report", _report(seen)), ("clients", _clients(seen)), ("config", _config(seen))]
+        rows += [("alerts", _alerts(seen))]
     lines = [f"{name:<8} {printable(text)}" for name, text in rows]
     return "\n".join([*lines, *(f"{'':<8} -> {remedy}" for remedy in _remedies(seen))])
 
@@ -136,6 +137,19 @@ def _clients(seen: Status) -> str:
     stations = part(seen, "report").get("stations")
     now = stations.get("now") if isinstance(stations, dict) else None
     return str(now) if now is not None else "not known (no Wi-Fi here, or none that answers)"
+
+
+def _config(seen: Status) -> str:
+    push = part(seen, "push")
+    if "state" not in push:
+        text = "no push yet"
+    else:
+        reason = f" ({push['reason']})" if "reason" in push else ""
+        text = f"revision {push.get('revision', '?')} {push['state']}{reason}"
+        if push.get("current") not in (None, push.get("revision")):
+            text += f"; revision {push['current']} is in force"
+    text += "; held back, push a higher revision" if push.get("held") is True else ""
+    return text + (f"; {push['refused']} refused as malformed or foreign" if push.get("refused") else "")
 
 
 def _alerts(seen: Status) -> str:

@@ -226,6 +226,17 @@ def test_since_is_when_it_began() -> None:
     assert cleared.since == 1_790_000_000
 
 
+@pytest.mark.parametrize(("code", "fact", "bad", "good"), [("push-refused", "bad_signatures", 3, 0), ("config-held", "config_held", 1, 0)])
+def test_what_root_says_of_pushes_raises_and_clears_at_once(code: str, fact: str, bad: float, good: float) -> None:
+    """Two bad signatures are none too many, three are; it clears with the first good one. No word of root, no judgement."""
+    alerts = Alerts()
+    assert alerts.step(100, {}, {fact: bad - 1.0}) == []
+    (raised,) = alerts.step(160, {}, {fact: bad})
+    assert (raised.code, raised.raised, raised.data) == (code, True, {fact: bad})
+    assert alerts.step(220, {}, {}) == []
+    assert [(change.code, change.raised) for change in alerts.step(280, {}, {fact: good})] == [(code, False)]
+
+
 def test_every_code_is_in_the_table_once() -> None:
     """The codes of the contract that exist now."""
     codes = Alerts.codes()
@@ -240,6 +251,8 @@ def test_every_code_is_in_the_table_once() -> None:
             "conntrack-full",
             "certificate-expiring",
             "clock-untrusted",
+            "push-refused",
+            "config-held",
             "identity-taken",
         ]
     )

@@ -405,6 +405,29 @@ def test_drop_connects_anew_without_a_will(mosquitto: Mosquitto) -> None:
 
 
 @needs_mosquitto
+def test_drop_gives_up_a_connection_that_is_being_made(mosquitto: Mosquitto) -> None:
+    """What was begun before must not come back as the new connection: another one is made, at once."""
+    with Turning(port=mosquitto.port) as agent:
+        agent.broker.advance()
+        assert agent.broker.status().state == "connecting"
+        agent.broker.drop()
+        assert (agent.broker.status().state, agent.broker.status().last_reason) == ("waiting", "dropped to connect anew")
+        assert agent.broker.due() == 0
+        agent.event(Connected)
+        assert agent.broker.status().attempts == 0
+
+
+def test_drop_where_there_is_nothing_to_drop_changes_nothing() -> None:
+    """Waiting for its next attempt, it goes on waiting."""
+    with Turning(port=1, pause_s=60) as agent:
+        agent.reason("refused")
+        before = agent.broker.status()
+        agent.broker.drop()
+        assert (agent.broker.status().state, agent.broker.status().last_reason) == (before.state, before.last_reason)
+        assert agent.broker.due() > 1
+
+
+@needs_mosquitto
 @pytest.mark.parametrize("disconnect", [b"\xe0\x01\x8e", b"\xe0\x02\x8e\x00"])
 def test_a_session_taken_over_by_reason_code_waits_a_minute(mosquitto: Mosquitto, disconnect: bytes) -> None:
     """DISCONNECT 0x8E, with and without a length of properties: it is said, with the time, and the next attempt waits a minute."""

@@ -348,3 +348,57 @@ def test_an_alert_is_retained_and_cleared_by_an_empty_payload(tmp_path: Path) ->
     assert raised["data"] == {"leases": 150, "pool": 150}
     assert ["dhcp-pool-full"] in lists
     jsonschema.Draft202012Validator(shapes.strict(schemas.published("alert"))).validate(raised)
+
+
+def root_says(folder: Path, **members: Any) -> None:
+    """Let root write its word, whole, as the applier does."""
+    status = folder / "run/status"
+    status.mkdir(exist_ok=True)
+    (status / ".new").write_text(json.dumps({"v": 1} | members))
+    (status / ".new").replace(status / "config.json")
+
+
+def test_pushed_knobs_hold_at_once_and_go_with_the_push(tmp_path: Path) -> None:
+    """Each sample reads root's word: report and sample twice as often from then on, a late report says so by the new interval; then as agent.toml again."""
+    clock = FakeClock()
+    moments: list[float] = []
+    read = traffic(clock)
+    daemon = Daemon(settings_of(tmp_path), FakeRouter(clock, interfaces=lambda: moments.append(clock.at) or read()))
+    turn_until(daemon, lambda: clock.at >= 1000 + 100)
+    root_says(tmp_path, agent={"report_interval_s": 20, "sample_interval_s": 4})
+    turn_until(daemon, lambda: clock.at >= 1000 + 300)
+    root_says(tmp_path, agent={})
+    turn_until(daemon, lambda: clock.at >= 1000 + 600)
+    spans = [report["span_s"] for report in reports(daemon)]
+    assert spans[:2] == [10, 60]
+    assert spans.count(20) >= 8
+    assert spans[-3:] == [60, 60, 60]
+    assert {round(after - before) for before, after in pairwise(moments)} <= {1, 2, 3, 4, 6, 10}
+    assert daemon.post.interval_s == 60
+
+
+def test_a_pushed_report_interval_below_the_own_sample_takes_the_sample_along(tmp_path: Path) -> None:
+    """Reports each 5 s with samples each 10 s would be empty every other time."""
+    clock = FakeClock()
+    settings = settings_of(tmp_path)
+    root_says(tmp_path, agent={"report_interval_s": 5})
+    daemon = Daemon(settings, FakeRouter(clock, interfaces=traffic(clock)))
+    turn_until(daemon, lambda: clock.at >= 1000 + 60)
+    assert (daemon.settings.report.interval_s, daemon.settings.report.sample_s) == (5, 5)
+    assert all(report["interfaces"] for report in reports(daemon))
+
+
+def test_roots_word_is_in_info_events_alerts_and_the_state_file(tmp_path: Path) -> None:
+    """Keys and sections are told, each step is an event, a config held back is an alert, and `rwagent status` can show it."""
+    clock = FakeClock()
+    daemon = Daemon(settings_of(tmp_path), FakeRouter(clock))
+    turn_until(daemon, lambda: clock.at >= 1000 + 30)
+    reported = {"v": 1, "state": "rolled_back", "revision": 8, "current": 7}
+    root_says(tmp_path, reported=reported, held=True, keys=["00112233aabbccdd"], sections=["ssids"])
+    turn_until(daemon, lambda: clock.at >= 1000 + 200)
+    assert [event["data"] for event in said(daemon) if event.get("kind") == "config"] == [{"revision": 8, "step": "rolled_back"}]
+    assert reports(daemon)[-1]["alerts"] == ["config-held"]
+    info = json.loads(daemon.post._said["info"])
+    assert (info["keys"], info["sections"]) == (["00112233aabbccdd"], ["ssids"])
+    push = json.loads((tmp_path / "run/daemon.json").read_bytes())["push"]
+    assert (push["revision"], push["state"], push["current"], push["held"]) == (8, "rolled_back", 7, True)

@@ -86,7 +86,9 @@ def test_each_command_has_its_own_help(command: str) -> None:
     assert f"example:\n  rwagent {command}" in done.stdout
 
 
-@pytest.mark.parametrize("arguments", [[], ["enroll"], ["config", "show"], ["run", "--fast"], ["status", "--config"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["enroll"], ["config"], ["config", "plan"], ["config", "show", "x"], ["config", "edit"], ["run", "--fast"], ["status", "--config"]]
+)
 def test_bad_usage_is_exit_2(arguments: list[str]) -> None:
     """A command that does not exist, or none, is bad usage."""
     done = rwagent(*arguments)

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 
 import pytest
 
+from agent.broker import Connected, Event, Lost, Message
 from agent.outbox import Outbox
 from agent.post import Post
 from tests.fakes.broker import FakeBroker
@@ -23,6 +24,7 @@ class Office(NamedTuple):
     broker: FakeBroker
     outbox: Outbox
     clock: FakeClock
+    others: list[Event]
 
     def put(self, count: int = 1) -> None:
         for _ in range(count):
@@ -31,6 +33,7 @@ class Office(NamedTuple):
     def turn(self) -> bool:
         """Do what the daemon does once a turn."""
         has_changed = self.post.take_events()
+        self.others.extend(self.post.drain())
         self.post.hand_over()
         return has_changed
 
@@ -41,7 +44,7 @@ class Office(NamedTuple):
 def office(folder: Path, most: int = 16, encoding: Literal["json", "deflate"] = "json") -> Office:
     broker, clock = FakeBroker(most), FakeClock()
     outbox = Outbox(str(folder), BOOT, 524288)
-    return Office(Post(broker, outbox, clock, 60, encoding), broker, outbox, clock)  # type: ignore[arg-type]  # a fake
+    return Office(Post(broker, outbox, clock, 60, encoding), broker, outbox, clock, [])  # type: ignore[arg-type]  # a fake
 
 
 @pytest.fixture
@@ -309,3 +312,34 @@ def test_refused_news_are_kept_for_the_next_session(at: Office) -> None:
     at.broker.connect()
     at.turn()
     assert [sent.payload for sent in at.broker.on("alert/flash-full")] == [b"raised", b"raised"]
+
+
+def test_what_is_said_once_is_not_retained_and_not_said_again(at: Office) -> None:
+    """A plan's result waits for a connection, goes once, and is nothing that a broker without memory has to be told anew."""
+    at.post.say("config/plan/result", b"old")
+    at.post.say("config/plan/result", b"new")
+    at.broker.connect()
+    at.turn()
+    (sent,) = at.broker.on("config/plan/result")
+    assert (sent.payload, sent.retain) == (b"new", False)
+    at.broker.acknowledge()
+    at.turn()
+    at.broker.lose()
+    at.turn()
+    at.broker.connect(is_resumed=False)
+    at.turn()
+    assert len(at.broker.on("config/plan/result")) == 1
+
+
+def test_what_is_not_the_posts_is_given_on_in_order(at: Office) -> None:
+    """Connections that come and go and every message but the acks, once each, in the order they came."""
+    at.broker.connect()
+    at.broker.bring("config/desired", b"a", is_retained=True)
+    at.broker.bring("ack", b"{}")
+    at.broker.bring("config/plan", b"b")
+    at.turn()
+    at.broker.lose()
+    at.turn()
+    assert [type(event) for event in at.others] == [Connected, Message, Message, Lost]
+    assert at.others[1:3] == [Message("config/desired", b"a", True), Message("config/plan", b"b", False)]
+    assert at.post.drain() == []

@@ -101,6 +101,19 @@ def folder_of(commands: dict[int, str]) -> Path:
     return Path(found.pop())
 
 
+def working_in(folder: Path) -> dict[int, str]:
+    """Every process whose command line names something in the folder: guards keep no environment of ours."""
+    found = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            line = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue  # it ended meanwhile
+        if f"{folder}/" in line:
+            found[int(process.name)] = line
+    return found
+
+
 @needs_mosquitto
 def test_thirteen_access_points_are_shown_and_ctrl_c_leaves_nothing_running(terminal: Terminal) -> None:
     """All 13 are online and have reported; Ctrl-C ends with status 0, every process and the temporary folder gone."""
@@ -122,15 +135,15 @@ def test_without_mosquitto_the_broker_from_pypi_serves(terminal: Terminal) -> No
 
 @needs_mosquitto
 def test_even_a_demo_that_is_killed_outright_leaves_nothing_running(terminal: Terminal) -> None:
-    """SIGKILL gives no chance to clean up: the children end by themselves."""
-    terminal.read_until("rw-0512", SHOWN_WITHIN_S)
+    """SIGKILL in the midst of a push gives no chance to clean up: the children end by themselves, and appliers and guards are ended."""
+    terminal.read_until("1 (applying|testing)", SHOWN_WITHIN_S)
     running = terminal.processes()
     folder = folder_of(running)
-    (number,) = [number for number, command in running.items() if "fleet.demo" in command and "setsid" not in command]
+    (number,) = [number for number, command in running.items() if "-m fleet.demo " in command and "setsid" not in command]
     os.kill(number, signal.SIGKILL)
     terminal.wait(GONE_WITHIN_S)
     deadline = time.monotonic() + GONE_WITHIN_S
-    while (left := terminal.processes()) and time.monotonic() < deadline:
+    while (left := terminal.processes() | working_in(folder)) and time.monotonic() < deadline:
         select.select([], [], [], 0.1)
     for file in sorted(folder.rglob("*"), reverse=True):
         file.rmdir() if file.is_dir() else file.unlink()
@@ -146,3 +159,24 @@ def test_the_plain_output_names_who_did_not_report(umask: int) -> None:
     command = ["./scripts/run", "--for", "0"]
     done = subprocess.run(command, cwd=ROOT, env=environment, umask=umask, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, "no report from" in done.stderr) == (1, True), done
+
+
+@needs_mosquitto
+def test_a_push_is_shown_from_plan_to_confirm_and_a_bad_one_rolls_back() -> None:
+    """The output ends only when the last push has ended: planned, confirmed by all, rolled back where hostapd refused; and the table says so."""
+    done = subprocess.run(
+        ["./scripts/run", "--for", "50"],
+        cwd=ROOT,
+        env=os.environ | {"RWAGENT_SETUP": "skip", "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    last = done.stdout[done.stdout.rindex("Access point") :]
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+    assert re.search(r"● planned \(bss\): ssids\.public", last)
+    assert "● confirmed by 3 of 3" in last
+    assert "▲ rolled back (not_on_air): revision 1 is in force" in last
+    assert re.search(r"rw-0501 .*● 1 confirmed", last) and re.search(r"rw-0502 .*▲ 2 rolled back", last)
+    assert "Wi-Fi Warga RW-0502" in last

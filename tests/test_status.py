@@ -67,6 +67,21 @@ def test_the_table_of_a_connected_agent(tmp_path: Path, agent: int) -> None:
     assert "->" not in text
 
 
+@pytest.mark.parametrize(
+    ("push", "shown"),
+    [
+        ({}, "no push yet"),
+        ({"revision": 7, "state": "confirmed", "current": 7, "held": False, "refused": 0}, "revision 7 confirmed"),
+        ({"revision": 8, "state": "rolled_back", "reason": "not_on_air", "current": 7}, "revision 8 rolled_back (not_on_air); revision 7 is in force"),
+        ({"revision": 8, "state": "rolled_back", "held": True}, "revision 8 rolled_back; held back, push a higher revision"),
+        ({"refused": 3}, "no push yet; 3 refused as malformed or foreign"),
+    ],
+)
+def test_how_the_last_push_stands(tmp_path: Path, agent: int, push: dict[str, object], shown: str) -> None:
+    """Revision, state and reason, what is in force where that is another one, and what was refused."""
+    assert f"config   {shown}\n" in status.render(write(tmp_path, agent, push=push)) + "\n"
+
+
 def test_an_agent_without_connection_says_why_and_when_next(tmp_path: Path, agent: int) -> None:
     """Not connected: the last reason, the attempt, when the next one comes, and what to do."""
     waiting = broker(state="waiting", last_reason="tcp: 192.0.2.1 port 8883: refused", attempts=4, next_attempt_in_s=8.0, since_s=61.0)

@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
-from agent.checks import acl, broker, certificate, clock, daemon, facts, files, offload, public_network, radios, rpcd, run_dir, storage, ubus, uplink, wifi
+from agent.checks import (
+    acl,
+    broker,
+    certificate,
+    clock,
+    daemon,
+    facts,
+    files,
+    offload,
+    public_network,
+    push,
+    radios,
+    rpcd,
+    run_dir,
+    storage,
+    ubus,
+    uplink,
+    wifi,
+)
 from agent.finding import Check
 
 CHECKS: dict[str, Check] = {
     module.NAME: module.check
-    for module in (files, run_dir, storage, clock, ubus, acl, rpcd, facts, uplink, wifi, radios, public_network, offload, certificate, broker, daemon)
+    for module in (files, run_dir, storage, clock, ubus, acl, rpcd, facts, uplink, wifi, radios, public_network, offload, certificate, broker, daemon, push)
 }
 # What no other box has: the doctor does not speak of them elsewhere.
 ONLY_OPENWRT = frozenset(module.NAME for module in (ubus, acl, rpcd, facts, radios, public_network, offload))

@@ -28,6 +28,7 @@ class FakeBroker:
         self.ignored = 0
         self.stopped_with: float | None = None
         self.turns = 0
+        self.drops = 0
         self.is_connected = False
         self._most = most
         self._in_flight: set[int] = set()
@@ -97,6 +98,11 @@ class FakeBroker:
     def drain(self) -> list[Event]:
         events, self._events = self._events, []
         return events
+
+    def drop(self) -> None:
+        self.drops += 1
+        if self.is_connected:
+            self.lose()
 
     def stop(self, deadline_s: float) -> None:
         self.stopped_with = deadline_s

@@ -29,7 +29,7 @@ import paho.mqtt.client as mqtt
 from agent import journal
 from agent import settings as settings_door
 from agent.outbox import Figures, Outbox
-from agent.wire import schemas, shapes
+from agent.wire import schemas, shapes, topics
 from tests.mosquitto import Mosquitto
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -358,7 +358,11 @@ class Agent:
 
     def status(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Ask `rwagent status`."""
-        command = [sys.executable, "-m", "agent", "status", "--config", str(self.file), *words]
+        return self.command("status", *words)
+
+    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run one of `rwagent`'s commands that print."""
+        command = [sys.executable, "-m", "agent", *words, "--config", str(self.file)]
         return subprocess.run(command, env=self._environment(), capture_output=True, text=True, timeout=30, check=False, cwd=self.folder)
 
     @contextlib.contextmanager
@@ -520,11 +524,12 @@ def assert_nothing_lost(city: City, agent: Agent) -> None:
 def assert_valid(city: City, ap: str = AP) -> None:
     """Claim that everything heard is exactly what the strict schemas allow."""
     for heard in city.heard[:]:
-        below = heard.topic.split("/", 4)[4]
-        name = "alert" if below.startswith("alert/") else below
-        if name == "ack" or not heard.payload or f"/{ap}/" not in heard.topic:
+        row = topics.lookup(heard.topic.split("/", 4)[4])
+        assert row is not None, heard.topic
+        if row.direction == "down" or not heard.payload or f"/{ap}/" not in heard.topic:
             continue
-        STRICT[name].validate(heard.message)
+        assert row.schema is not None, heard.topic
+        STRICT[row.schema].validate(heard.message)
 
 
 def memory_kib(pid: int) -> tuple[int, int]:
