@@ -1,4 +1,4 @@
-"""What `./scripts/run` shows: a broker on loopback, this machine's own agent and 12 simulated access points, in a live table.
+"""What `./scripts/run` shows: a broker on loopback, this machine's own agent and 12 simulated access points, in a live table; and pushes to three.
 
 Everything it starts lives in one temporary folder and is ended with it. Nothing leaves loopback unless --probe is given.
 """
@@ -23,6 +23,7 @@ from typing import NamedTuple
 from rich.console import Console
 
 from fleet import watch
+from fleet.demo_push import Pushes, make_key
 from fleet.table import picture, render
 
 CITY = "demo"
@@ -33,6 +34,7 @@ AGENTS_WITHIN_S = 6.0
 KILLED_WITHIN_S = 3.0
 LAST_LINES = 12
 MOST_DEAD = 3
+PUSHES_WITHIN_S = 240.0
 PICTURE_COLUMNS = 116
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None)
@@ -75,6 +77,10 @@ sample_s = 2
 interval_s = {probe_s}
 [router]
 backend = "{backend}"
+adopt = ["public_radio0", "public_radio1"]
+[push]
+keys_dir = "{folder}/keys"
+secrets_dir = "{folder}/{ap}/secrets"
 [paths]
 state_dir = "{folder}/{ap}/state"
 run_dir = "{folder}/{ap}/run"
@@ -105,6 +111,9 @@ class Stage:
         self.folder = Path(tempfile.mkdtemp(prefix="rwagent-demo-", dir=_place()))
         self.folder.chmod(0o755)
         self.children: list[Child] = []
+        # Ends what is left should this process be killed outright: its standard input ends with us.
+        command = [sys.executable, "-m", "fleet.demo_end", str(self.folder)]
+        self._heir = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
 
     def start(self, name: str, command: Sequence[str], user: str | None = None) -> Child:
         """Start a process in a session of its own, so that Ctrl-C reaches only us; its output goes to a log."""
@@ -138,6 +147,7 @@ class Stage:
                     child.process.kill()
                     child.process.wait()
         self.children = []
+        self._heir.communicate()
 
     def dead(self) -> list[Child]:
         """Every process that ended without being asked."""
@@ -150,12 +160,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stop, console = watch.Stop(), Console()
     stage = Stage()
     try:
+        key = make_key(stage.folder / "keys", stage.folder / "signing")
         with console.status("starting the broker and 13 agents"):
             kind = options.broker if options.broker != "auto" else "mosquitto" if shutil.which("mosquitto") else "amqtt"
             port = _start_broker(stage, kind, lambda: stop.is_asked)
             names = _start_agents(stage, port, options.probe)
-        footer = f"{names[0]} is this machine, the others are simulated. Ctrl-C stops everything.\n{HINTS[kind].format(port=port, city=CITY)}"
-        return _watch(stage, port, names, options, console, stop, footer)
+        hint = f"{HINTS[kind].format(port=port, city=CITY)}\npushes by hand: the key is {stage.folder}/signing/demo.sec"
+        footer = f"{names[0]} is this machine, the others are simulated. Ctrl-C stops everything.\n{hint}"
+        pushes = None if options.no_pushes else Pushes(port, CITY, names[1:], key)
+        try:
+            return _watch(stage, port, names, options, console, stop, footer, pushes)
+        finally:
+            if pushes is not None:
+                pushes.close()
     except CannotStart as error:
         print(error, file=sys.stderr)
         return 1
@@ -177,20 +194,37 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--keep", action="store_true", help="keep the temporary folder with settings and logs")
     parser.add_argument("--probe", action="store_true", help="let this machine's agent probe its gateway, resolver and way out")
     parser.add_argument("--broker", choices=[*BROKERS, "auto"], default="auto", help="which broker to start (default: mosquitto where it is)")
+    parser.add_argument("--no-pushes", action="store_true", help="show the table only, push nothing")
     parser.add_argument("--picture", metavar="FILE", help="write the last table as an SVG picture")
     return parser
 
 
-def _watch(stage: Stage, port: int, names: Sequence[str], options: argparse.Namespace, console: Console, stop: watch.Stop, footer: str) -> int:
+def _watch(
+    stage: Stage,
+    port: int,
+    names: Sequence[str],
+    options: argparse.Namespace,
+    console: Console,
+    stop: watch.Stop,
+    footer: str,
+    pushes: Pushes | None,
+) -> int:
     began = time.monotonic()
     listener = watch.Listener("127.0.0.1", port, CITY)
     broker = stage.children[0]
 
     def is_over() -> bool:
-        return stop.is_asked or broker.process.poll() is not None or (options.seconds is not None and time.monotonic() - began > options.seconds)
+        if stop.is_asked or broker.process.poll() is not None:
+            return True
+        ran_s = time.monotonic() - began
+        is_showing = pushes is not None and pushes.has_begun and not pushes.is_over and ran_s < PUSHES_WITHIN_S
+        return options.seconds is not None and ran_s > options.seconds and not is_showing
 
     def warnings() -> list[str]:
-        return [" ".join([f"{child.name} ended by itself, status {child.process.returncode}:", *_last_lines(child, 1)]) for child in stage.dead()[:MOST_DEAD]]
+        if pushes is not None and (pushes.has_begun or _are_online(listener, names)):
+            pushes.advance()
+        ended = [" ".join([f"{child.name} ended by itself, status {child.process.returncode}:", *_last_lines(child, 1)]) for child in stage.dead()[:MOST_DEAD]]
+        return ended + ([] if pushes is None else pushes.lines)
 
     try:
         if watch.wait_for(listener, is_over):
@@ -198,7 +232,7 @@ def _watch(stage: Stage, port: int, names: Sequence[str], options: argparse.Name
         view = watch.view_of(listener)
     finally:
         listener.close()
-    console.print(render(view._replace(warnings=()), console.width))
+    console.print(render(view._replace(warnings=() if pushes is None else pushes.lines), console.width))
     if options.picture:
         Path(options.picture).write_text(picture(view, PICTURE_COLUMNS, "./scripts/run"), encoding="utf-8")
     dead = stage.dead()
@@ -210,7 +244,13 @@ def _watch(stage: Stage, port: int, names: Sequence[str], options: argparse.Name
     silent = sorted(set(names) - {row.ap for row in view.rows if row.age_s is not None})
     if options.seconds is not None and silent:
         print(f"\nno report from: {', '.join(silent)}", file=sys.stderr)
-    return int(bool(dead) or (options.seconds is not None and bool(silent)))
+    has_failed = pushes is not None and pushes.has_failed
+    return int(bool(dead) or has_failed or (options.seconds is not None and bool(silent)))
+
+
+def _are_online(listener: watch.Listener, names: Sequence[str]) -> bool:
+    rows = listener.city.rows(time.monotonic())
+    return {row.ap for row in rows if row.state == "online" and row.age_s is not None} >= set(names)
 
 
 def _start_broker(stage: Stage, kind: str, is_over: Callable[[], bool]) -> int:
@@ -240,7 +280,8 @@ def _start_agents(stage: Stage, port: int, is_probing: bool) -> list[str]:
     names = [own_name(socket.gethostname(), simulated), *simulated]
     for number, ap in enumerate(names):
         is_own = number == 0
-        (stage.folder / ap / "state").mkdir(parents=True)
+        (stage.folder / ap).mkdir()
+        (stage.folder / ap / "state").mkdir(0o700)  # the applier's alone, or it refuses to run
         text = SETTINGS.format(
             ap=ap,
             city=CITY,

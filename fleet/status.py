@@ -10,7 +10,7 @@ import re
 from collections import Counter, deque
 from typing import Literal, NamedTuple
 
-from agent.wire import messages, topics
+from agent.wire import config, messages, topics
 
 State = Literal["lost", "late", "offline", "unknown", "online"]
 STATES: tuple[State, ...] = ("lost", "late", "offline", "unknown", "online")  # worst first
@@ -48,20 +48,32 @@ class Figures(NamedTuple):
 NOTHING = Figures(None, None, None, None, None, (), (), None, None, None, None, ())
 
 
+class Config(NamedTuple):
+    """How the last push stands: its revision, its state, and why it did not stay."""
+
+    revision: int | None
+    state: str
+    reason: str | None
+
+
 class Row(NamedTuple):
-    """One access point at one moment; `age_s` is seconds since its newest report, `trend` the down throughput of the last ones."""
+    """One access point at one moment; `age_s` is seconds since its newest report, `trend` the down throughput of the last ones.
+
+    `config` is None while no push was heard of.
+    """
 
     ap: str
     state: State
     age_s: float | None
     figures: Figures
     trend: tuple[float, ...]
+    config: Config | None = None
 
 
 class _Point:
     """What is remembered of one access point."""
 
-    __slots__ = ("boots", "figures", "heard_at", "presence", "reported_at", "seq", "session", "span_s", "trend")
+    __slots__ = ("boots", "config", "figures", "heard_at", "presence", "reported_at", "seq", "session", "span_s", "trend")
 
     def __init__(self, at: float) -> None:
         self.heard_at = at
@@ -72,6 +84,7 @@ class _Point:
         self.reported_at: float | None = None
         self.span_s = USUAL_SPAN_S
         self.figures = NOTHING
+        self.config: Config | None = None
         self.trend: deque[float] = deque(maxlen=TREND)
 
 
@@ -118,6 +131,8 @@ class City:
                 _take_presence(point, payload)
             elif below == topics.REPORT and not is_retained:
                 _take_report(point, at, ap, payload)
+            elif below == topics.CONFIG_REPORTED:
+                _take_reported(point, payload)
             else:
                 return False
         except messages.Malformed:
@@ -152,9 +167,15 @@ def _take_report(point: _Point, at: float, ap: str, payload: bytes) -> None:
         point.trend.append(point.figures.down_bps)
 
 
+def _take_reported(point: _Point, payload: bytes) -> None:
+    message = messages.decode_strict(payload, messages.MAX_DOWN_BYTES)
+    heard = config.parse_reported(payload)
+    point.config = Config(heard.revision, heard.state, _word(message.get("reason")))
+
+
 def _row(ap: str, point: _Point, at: float) -> Row:
     age = None if point.reported_at is None else max(0.0, at - point.reported_at)
-    return Row(ap, _state(point, at), age, point.figures, tuple(point.trend))
+    return Row(ap, _state(point, at), age, point.figures, tuple(point.trend), point.config)
 
 
 def _state(point: _Point, at: float) -> State:

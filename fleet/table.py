@@ -18,6 +18,12 @@ from rich.text import Text
 from fleet.status import STATES, TREND, Row
 
 SHAPES = {"online": ("●", "green"), "late": ("▲", "yellow"), "lost": ("✖", "bold red"), "offline": ("■", "bright_black"), "unknown": ("?", "magenta")}
+CONFIGS = {
+    **dict.fromkeys(("received", "applying", "testing"), ("▶", "cyan")),
+    **dict.fromkeys(("confirmed", "unchanged"), ("●", "green")),
+    **dict.fromkeys(("rejected", "rolled_back"), ("▲", "yellow")),
+    "failed": ("✖", "bold red"),
+}
 BARS = "▁▂▃▄▅▆▇█"
 LEAST_TREND_BPS = 1e6
 MEGA = 1e6
@@ -162,6 +168,14 @@ def _health(row: Row, _top: float) -> Text:
     return Text(printable(", ".join(row.figures.notes)), "yellow") if row.figures.notes else Text("ok", "green")
 
 
+def _config(row: Row, _top: float) -> Text:
+    if row.config is None:
+        return _text(None)
+    shape, colour = CONFIGS.get(row.config.state, ("?", "magenta"))
+    number = "" if row.config.revision is None else f" {row.config.revision}"
+    return Text(printable(f"{shape}{number} {row.config.state.replace('_', ' ')}"), colour)
+
+
 def _uplink(row: Row, _top: float) -> Text:
     figures = row.figures
     if figures.uplink is None:
@@ -205,6 +219,7 @@ COLUMNS = (
     Column("Up\nMbit/s", 4, "right", lambda row, _: _mbps(row.figures.up_bps)),
     Column("Uplink", 1, "left", _uplink, 9, 9),
     Column("Health", 0, "left", _health, 11, 11),
+    Column("Config", 3, "left", _config, 13, 16),
     Column("Outbox", 6, "right", lambda row, _: _count(row.figures.outbox, "yellow" if (row.figures.outbox or 0) > 2 else "")),
     Column("Report", 5, "right", _age),
     Column("Clock", 7, "left", lambda row, _: _text(row.figures.clock, "" if row.figures.clock == "ntp" else "yellow"), 0, 8),

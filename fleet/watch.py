@@ -67,7 +67,7 @@ class Listener:
     def _connected(self, client: mqtt.Client, _userdata: object, _flags: object, reason: object, *_: object) -> None:
         if reason == 0:
             self.is_connected = True
-            client.subscribe([(topics.subscription(name, self.city.name), 1) for name in (topics.PRESENCE, topics.REPORT)])
+            client.subscribe([(topics.subscription(name, self.city.name), 1) for name in (topics.PRESENCE, topics.REPORT, topics.CONFIG_REPORTED)])
 
     def _disconnected(self, *_: object) -> None:
         self.is_connected = False

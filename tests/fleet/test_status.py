@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agent.wire import messages
 from fleet import status
-from fleet.status import City, Row
+from fleet.status import City, Config, Row
 
 CITY, AP = "demo", "rw-0501"
 BOOT, OTHER_BOOT = "b1946ac92492d234", "00000000000000ff"
@@ -242,3 +242,15 @@ def test_any_bytes_on_any_topic_are_taken(name: str, payload: bytes, is_retained
     city.hear(0.0, name, payload, is_retained)
     city.hear(0.0, topic("report"), payload, is_retained)
     assert city.ignored >= 1
+
+
+def test_how_the_last_push_stands_is_what_was_last_reported() -> None:
+    """Revision, state and reason of the newest config/reported, also a retained one; what is none changes nothing and is counted."""
+    city = City(CITY)
+    say(city, 0, birth(FIRST))
+    assert row_of(city).config is None
+    say(city, 0, ("config/reported", b'{"v":1,"state":"confirmed","revision":7}'))
+    city.hear(0, topic("config/reported"), b'{"v":1,"state":"rolled_back","revision":8,"reason":"not_on_air"}', True)
+    say(city, 0, ("config/reported", b'{"v":1,"state":"perhaps"}'), ("config/reported", b"garbage"), ("config/reported", b'{"state":"failed","revision":"8"}'))
+    assert row_of(city).config == Config(8, "rolled_back", "not_on_air")
+    assert city.ignored == 3

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from fleet.status import NOTHING, STATES, Row
+from fleet.status import NOTHING, STATES, Config, Row
 from fleet.table import SHAPES, View, picture, printable, render
 
 WELL = NOTHING._replace(
@@ -129,3 +129,21 @@ def test_the_picture_is_well_formed_and_fetches_nothing() -> None:
     svg = picture(a_view(a_row()), 100, "./scripts/run")
     ElementTree.fromstring(svg)
     assert "rw-0501" in svg and re.findall(r"https?://(?!www\.w3\.org/2000/svg)", svg) == []
+
+
+@pytest.mark.parametrize(
+    ("config", "shown"),
+    [
+        (Config(7, "confirmed", None), "● 7 confirmed"),
+        (Config(8, "rolled_back", "not_on_air"), "▲ 8 rolled back"),
+        (Config(8, "testing", None), "▶ 8 testing"),
+        (Config(8, "failed", "could_not_restore"), "✖ 8 failed"),
+        (Config(None, "rejected", "malformed"), "▲ rejected"),
+        (Config(9, "a\x1b[2Jb", None), "? 9 a\\x1b[2Jb"),
+    ],
+)
+def test_a_push_is_shown_by_shape_number_and_word(config: Config, shown: str) -> None:
+    """State is never colour alone; what is unknown or hostile is shown as text."""
+    text = drawn(a_view(a_row()._replace(config=config), a_row("rw-0502")), 120)
+    assert "Config" in text and shown in text
+    assert "Config" not in drawn(a_view(a_row()), 200), "where nothing was ever pushed there is nothing to show"
