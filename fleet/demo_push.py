@@ -127,7 +127,7 @@ class Pushes:
             shown = ", ".join(f"{change['path']}: {_value(change.get('from'))} → {_value(change.get('to'))}" for change in changes[:LISTED])
             self.lines.append(f"● planned ({message.get('impact')}): {shown}")
         elif step.ending == "confirmed":
-            self.lines.append(f"● confirmed by {len(step.aps)} of {len(step.aps)}: each heard its own word over a new connection through the change")
+            self.lines.append(f"● confirmed by {len(step.aps)} of {len(step.aps)}, each over a new connection through the change")
         else:
             self.lines.append(f"▲ rolled back ({message.get('reason')}): revision {message.get('current')} is in force and on air as before")
 

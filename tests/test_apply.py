@@ -508,6 +508,17 @@ def test_a_plan_is_answered_and_changes_nothing(there: Place) -> None:
     assert there.status("plan")["result"]["reason"] == "invalid"
 
 
+def test_a_push_signed_to_be_planned_is_never_applied(there: Place) -> None:
+    """Whoever puts a plan where configs lie gets a verdict and no change; where plans lie it is planned."""
+    there.push(7, kind="plan")
+    there.run(Jump().clock)
+    assert (there.reported()["state"], there.reported()["reason"]) == ("rejected", "wrong_kind")
+    assert not there.wireless.exists()
+    there.push(7, kind="plan", name="plan")
+    there.run(Jump().clock)
+    assert there.status("plan")["result"]["state"] == "planned"
+
+
 def test_desired_comes_before_plan(there: Place) -> None:
     """The plan is made of what the push left."""
     there.push(8, name="plan")
