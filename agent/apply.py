@@ -314,6 +314,7 @@ def main(arguments: list[str] | None = None) -> int:
     config = os.path.abspath(options.config)
     try:
         chosen = settings.load(config)
+        wall.check_settings(config)
         wall.prepare(chosen)
         if faults := wall.faults(chosen, config):
             return _complain("\n".join(f"rwagent-apply: {fault}" for fault in faults), FAILED)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
@@ -36,7 +36,7 @@ def demands(settings: Settings, config: str) -> list[Demand]:
     """Give what must be so of everything that root believes; secrets and state are root's alone, settings and keys are root's to write."""
     paths, push = settings.paths, settings.push
     found = [
-        Demand(config, False, 0o022, "640"),
+        _settings(config),
         Demand(push.keys_dir, True, 0o022, "750", True),
         Demand(push.secrets_dir, True, 0o077, "700", True),
         Demand(paths.state_dir, True, 0o077, "700"),
@@ -48,6 +48,16 @@ def demands(settings: Settings, config: str) -> list[Demand]:
         with suppress(OSError):
             found += [Demand(os.path.join(folder, name), False, forbidden, mode) for name in sorted(os.listdir(folder))]
     return found
+
+
+def check_settings(config: str) -> None:
+    """Rejected when somebody else may have written the settings: nothing they name may be touched then."""
+    if found := _faults([_settings(config)], os.geteuid()):
+        raise Rejected("; ".join(found))
+
+
+def _settings(config: str) -> Demand:
+    return Demand(config, False, 0o022, "640")
 
 
 def prepare(settings: Settings) -> None:
@@ -67,7 +77,10 @@ def faults(settings: Settings, config: str) -> list[str]:
     uid = os.geteuid()
     if uid and settings.router.backend != "simulated":
         return [f'router.backend is {settings.router.backend!r}, which only root may change; run rwagent-apply as root, or use backend = "simulated"']
-    wanted = demands(settings, config)
+    return _faults(demands(settings, config), uid)
+
+
+def _faults(wanted: Sequence[Demand], uid: int) -> list[str]:
     found = [sentence for demand in wanted for sentence in _check(demand, uid)]
     folders = {folder for demand in wanted for folder in _above(demand.path)} - {demand.path for demand in wanted}
     return found + [sentence for folder in sorted(folders) for sentence in _check_folder(folder, uid)]
@@ -95,12 +108,12 @@ def _check(demand: Demand, uid: int) -> Iterator[str]:
 
 
 def _above(path: str) -> Iterator[str]:
-    """Give every directory above a path: whoever may write to one of them could put another thing there."""
-    folder = os.path.dirname(os.path.abspath(path))
-    yield folder
-    while folder not in ("/", ""):
-        folder = os.path.dirname(folder)
+    """Give every directory above a path, and above what a link on the way leads to: whoever may write to one could put another thing there."""
+    for folder in {os.path.dirname(one) for one in (os.path.abspath(path), os.path.realpath(path))}:
         yield folder
+        while folder != "/":
+            folder = os.path.dirname(folder)
+            yield folder
 
 
 def _check_folder(folder: str, uid: int) -> Iterator[str]:

@@ -231,3 +231,27 @@ def test_no_run_dir_is_told_with_what_to_do(there: Place) -> None:
     """The daemon makes it."""
     with pytest.raises(Rejected, match="must be a directory of rwagent's user"):
         wall.StatusFolder(str(there.folder / "nowhere")).check()
+
+
+def test_settings_of_others_are_refused_before_anything_they_name_is_touched(there: Place) -> None:
+    """And theirs alone: what else is wrong is told later."""
+    config = str(there.folder / "agent.toml")
+    wall.check_settings(config)
+    (there.folder / "state").chmod(0o777)
+    wall.check_settings(config)
+    os.chmod(config, 0o666)
+    with pytest.raises(Rejected, match=f"chmod 640 {config}"):
+        wall.check_settings(config)
+
+
+@pytest.mark.needs("root")
+def test_a_directory_above_where_a_link_leads_is_named(there: Place, tmp_path: Path) -> None:
+    """A link of root's own is worth what lies above its target."""
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (there.folder / "secrets").rename(theirs / "secrets")
+    (there.folder / "etc").symlink_to(theirs)
+    chosen = there.settings._replace(push=there.settings.push._replace(secrets_dir=str(there.folder / "etc/secrets")))
+    assert wall.faults(chosen, str(there.folder / "agent.toml")) == []
+    os.chown(theirs, 1234, -1)
+    assert any(fault.startswith(f"{theirs} (user 1234") for fault in wall.faults(chosen, str(there.folder / "agent.toml")))
