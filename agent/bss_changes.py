@@ -136,7 +136,8 @@ def _released(turn: Turn) -> Iterator[Step]:
         if place.package != WIRELESS or (place.section, place.option) in set_now or (section is not None and section.type != "wifi-iface"):
             continue
         owner, current = owners.get(place.section), section.value(place.option) if section is not None else None
-        yield turn.step(owner.ssid if owner else None, place.option, put(turn.tree, place, was), current, was)
+        before, after = (value and MASK if place.option == "key" else value for value in (current, was))
+        yield turn.step(owner.ssid if owner else None, place.option, put(turn.tree, place, was), before, after)
 
 
 def _claims(turn: Turn) -> Iterator[Step]:

@@ -14,6 +14,7 @@ from agent.change import Edit, Facts, RadioFact, Section, Tree
 PACKAGE = "rwagent"
 ORIGINALS, CLAIMS, PUSHED = "originals", "claims", "pushed"
 BANDS = ("2g", "5g", "6g")
+FIRST = "first"  # in our memory, the first section of `system`: without a name of its own it is called by its place, and that moves
 MOST_RADIOS = 9  # of one band: a further one would need two digits, and an interface's name has no room
 
 _OURS = re.compile(r"rw_([a-z0-9]{1,8})_(2g|5g|6g)(?:_([2-9]))?(_owe)?", re.ASCII)
@@ -65,7 +66,7 @@ class Place(NamedTuple):
     @property
     def memory(self) -> str:
         """The option of `originals` that remembers it."""
-        return "__".join(self)
+        return "__".join((self.package, FIRST if self.package == "system" else self.section, self.option))
 
 
 def value_at(tree: Tree, place: Place) -> str | None:
@@ -81,6 +82,8 @@ def remembered(tree: Tree) -> dict[Place, str | None]:
         package, _, rest = memory.partition("__")
         # From the end: a section's name may hold two underscores, an option's never does.
         section, _, option = rest.rpartition("__")
+        if (package, section) == ("system", FIRST):
+            section = next(iter(sections(tree, "system", "system")), FIRST)
         text = " ".join(values)
         found[Place(package, section, option)] = text[1:] if text.startswith("=") else None
     return found

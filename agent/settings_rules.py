@@ -39,6 +39,7 @@ NOT_SHOWN = "not shown here"
 
 _LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 _UCI_NAME = re.compile(r"[A-Za-z0-9_]{1,64}")
+_PLACE_NAME = re.compile(r"cfg[0-9a-f]{6}")
 _BRIDGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}", re.ASCII)
 _IFNAME = re.compile(r"(?!\.\.?$)[^\s/:\x00-\x1f\x7f]+")
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]{1,60}")
@@ -145,6 +146,8 @@ def _is_network(text: str) -> bool:
 
 def _sections(value: Any) -> tuple[str, ...]:
     check(value, isinstance(value, list) and len(value) <= 64 and all(isinstance(item, str) and _UCI_NAME.fullmatch(item) for item in value))
+    # What uci calls a section without a name of its own by: another one's after the next edit.
+    check(value, not any(_PLACE_NAME.fullmatch(item) for item in value))
     return tuple(value)
 
 
@@ -200,7 +203,7 @@ TABLES: dict[str, dict[str, Rule]] = {
         "uplink": _text("auto", '"auto" or the name of a network device or of an interface of netifd\'s', is_ifname),
         "public_network": _text("", 'a network of /etc/config/network, on plain Linux a bridge, or ""', _may_be_empty(_is_network)),
         "contract_mbps": _number(50.0, 0.25, 100_000),
-        "adopt": Rule((), "expected a list of at most 64 section names of a-z, A-Z, 0-9 and _", _sections),
+        "adopt": Rule((), "expected a list of at most 64 section names of a-z, A-Z, 0-9 and _, not uci's own for one without a name (cfg…)", _sections),
         "hostapd_dir": _path("/var/run/hostapd"),
         "ubus_socket": _path("/var/run/ubus/ubus.sock"),
         "lease_file": _path("", may_be_empty=True),

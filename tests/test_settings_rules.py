@@ -36,6 +36,7 @@ def sentences(**tables: dict[str, Any]) -> list[str]:
     return [fault.sentence() for fault in faults(**tables)]
 
 
+ADOPTABLE = "expected a list of at most 64 section names of a-z, A-Z, 0-9 and _, not uci's own for one without a name (cfg…)"
 REFUSED = [
     ("agent.id", "", '""', "expected 1 to 48 of a-z, 0-9 and -"),
     ("agent.id", "x" * 49, f'"{"x" * 49}"', "expected 1 to 48 of a-z, 0-9 and -"),
@@ -77,7 +78,8 @@ REFUSED = [
     ("router.public_network", "a b", '"a b"', 'expected a network of /etc/config/network, on plain Linux a bridge, or ""'),
     ("router.public_network", "-br", '"-br"', 'expected a network of /etc/config/network, on plain Linux a bridge, or ""'),
     ("router.contract_mbps", 0, "0", "expected a number from 0.25 to 100000"),
-    ("router.adopt", ["a", 1], '["a", 1]', "expected a list of at most 64 section names of a-z, A-Z, 0-9 and _"),
+    ("router.adopt", ["a", 1], '["a", 1]', ADOPTABLE),
+    ("router.adopt", ["a", "cfg033579"], '["a", "cfg033579"]', ADOPTABLE),
     ("router.ubus_socket", "", '""', 'expected an absolute path such as "/etc/rwagent/…"'),
     ("router.hostapd_dir", "", '""', 'expected an absolute path such as "/etc/rwagent/…"'),
     ("router.lease_file", "leases", '"leases"', 'expected an absolute path such as "/etc/rwagent/…" or ""'),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from agent.bss import ENCRYPTIONS, is_same
@@ -140,6 +142,23 @@ def test_no_key_is_ever_said() -> None:
 
 
 # Pairs.
+
+
+def test_no_key_of_a_section_that_is_given_back_is_said() -> None:
+    """Whatever documents follow each other, neither a pushed key nor one that stood there before is in a change; also when a section may no longer be taken over."""
+    tree = with_option(with_option(RIG, "wireless", "guest_radio0", "key", "semula-rahasia-0"), "wireless", "default_radio1", "key", "semula-rahasia-1")
+    parts = [
+        {"a": {"ssid": "A", "security": "psk2", "key": "didorong-rahasia", "bands": ["2g", "5g"]}},
+        {"a": {"ssid": "A", "security": "psk2", "key": "didorong-rahasia", "bands": ["2g"]}},
+        {"b": {"ssid": "B", "security": "sae", "key": "didorong-rahasia", "bands": ["5g"]}},
+        {"a": {"ssid": "A", "security": "open", "bands": ["2g", "5g"]}},
+        {},
+    ]
+    for first, second in itertools.permutations(parts, 2):
+        before = after(first, tree, ADOPT)
+        for facts in (ADOPT, FACTS):
+            said = repr([(change.path, change.before, change.after) for change in planned(second, before, facts)])
+            assert "rahasia" not in said, (first, second, said)
 
 
 def test_a_pair_is_two_networks() -> None:

@@ -21,12 +21,22 @@ def test_add() -> None:
     """A host name is set on the section that is there, and what it was is remembered."""
     (change,) = system.changes({"hostname": "rw-0501"}, TREE, FACTS)
     assert change[:4] == ("system.hostname", "OpenWrt", "rw-0501", "live")
-    memory = f"system__{NAME}__hostname"
+    memory = "system__first__hostname"
     assert change.edits == (
         Edit("rwagent", "originals", type="originals"),
         Edit("rwagent", "originals", memory, "=OpenWrt"),
         Edit("system", NAME, "hostname", "rw-0501"),
     )
+
+
+def test_what_was_there_is_found_again_behind_another_section() -> None:
+    """A section without a name is called by its place, and that moves: what was there before us is remembered all the same."""
+    tree = edited(TREE, system.changes({"hostname": "rw-0501"}, TREE, FACTS)[0].edits)
+    section = tree["system"].pop(NAME)
+    tree["system"]["cfg0fffff"] = section._replace(name="cfg0fffff")
+    (change,) = system.changes(None, tree, FACTS)
+    assert (change.before, change.after) == ("rw-0501", "OpenWrt")
+    assert edited(tree, change.edits)["system"]["cfg0fffff"].value("hostname") == "OpenWrt"
 
 
 def test_change() -> None:
@@ -72,7 +82,7 @@ def test_an_original_that_is_no_line_is_not_put_back() -> None:
     """A host name with a line break is not remembered: it would be written back as a line of its own."""
     tree = with_option(TREE, "system", NAME, "hostname", "a\nb")
     after = edited(tree, system.changes({"hostname": "c"}, tree, FACTS)[0].edits)
-    assert after["rwagent"]["originals"].options == {f"system__{NAME}__hostname": ("-",)}
+    assert after["rwagent"]["originals"].options == {"system__first__hostname": ("-",)}
 
 
 def test_a_box_without_a_system_section() -> None:
