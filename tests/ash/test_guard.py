@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -42,12 +45,14 @@ class Watch:
         lines = [f"deadline {now + in_s}" if line.startswith("deadline") else line for line in manifest.read_text().splitlines()]
         manifest.write_text("\n".join(lines) + "\n")
 
-    def start(self) -> None:
+    def start(self, directory: str = DIRECTORY, user: int | None = None) -> None:
         """Start the guard; settling is a line in the log."""
         settle = self.box.program("settle", "echo settled >>$log")
-        command = [f"{busybox(self.box.folder)}/sh", f"{DIRECTORY}/guard", str(self.box.state), str(self.box.folder / "apply"), "--", "settle"]
+        command = [f"{busybox(self.box.folder)}/sh", f"{directory}/guard", str(self.box.state), str(self.box.folder / "apply"), "--", "settle"]
         self.log = settle
-        self.guard = subprocess.Popen(command, env=self.box.environment(), stderr=subprocess.DEVNULL)
+        self.guard = subprocess.Popen(
+            command, env=self.box.environment(), stderr=subprocess.DEVNULL, user=user, group=user, extra_groups=None if user is None else []
+        )
 
     def wait(self, timeout_s: float = 30.0) -> int:
         """Wait for the guard's end."""
@@ -175,3 +180,108 @@ def test_without_any_word_of_the_applier_the_push_is_taken_back(watch: Watch) ->
         (watch.box.folder / "apply" / name).unlink()
     watch.start()
     assert watch.wait() == 0 and (watch.box.pending / "undone").read_text() == "applier_died\n\n"
+
+
+# Where no process can be started any more.
+
+NOBODY = 65534
+
+
+def wait_for(claim: Callable[[], bool], timeout_s: float = 20.0) -> bool:
+    """Say whether it came true in time."""
+    until = time.monotonic() + timeout_s
+    while not claim() and time.monotonic() < until:
+        time.sleep(0.05)
+    return claim()
+
+
+@pytest.fixture
+def starved() -> Iterator[Watch]:
+    """The same as a user whose number of processes can be limited, which root's cannot."""
+    folder = Path(tempfile.mkdtemp(prefix="guard-"))
+    box = Box(folder)
+    box.journal(wireless=(b"before\n", b"after\n", b""))
+    busybox(folder)
+    shutil.copytree(DIRECTORY, folder / "ash")
+    watch = Watch(box)
+    (box.folder / "log").touch()
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
+    yield watch
+    watch.close()
+    shutil.rmtree(folder)
+
+
+def limit(watch: Watch, number: int) -> None:
+    """Let the guard's user have so many processes; by that user, because root in a container may not."""
+    assert watch.guard is not None
+    command = ["prlimit", "--pid", str(watch.guard.pid), f"--nproc={number}:"]
+    subprocess.run(command, check=True, timeout=10, user=NOBODY, group=NOBODY, extra_groups=[])
+
+
+def spent_s(watch: Watch) -> float:
+    """Give the processor time of the guard."""
+    assert watch.guard is not None
+    fields = Path(f"/proc/{watch.guard.pid}/stat").read_text().rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.needs("root", "prlimit")
+def test_a_guard_that_cannot_fork_goes_on_until_it_can(starved: Watch) -> None:
+    """As the same process, without a busy loop, with the reason that it had found; then the push is taken back and settled."""
+    starved.step("reloading not_on_air reload_failed")
+    starved.start(f"{starved.box.folder}/ash", NOBODY)
+    apply_dir = str(starved.box.folder / "apply")
+    assert wait_for(lambda: guard.is_alive(apply_dir, "guard"))
+    limit(starved, 1)
+    starved.applier.kill()
+    starved.applier.wait()
+    assert starved.guard is not None
+    command_line = Path(f"/proc/{starved.guard.pid}/cmdline")
+    assert wait_for(lambda: b"not_on_air" in command_line.read_bytes())  # it has ended for want of a process, and begun again
+    before_s = spent_s(starved)
+    starved.step("placing applier_died write_failed")
+    time.sleep(3)
+    assert starved.guard.poll() is None and spent_s(starved) - before_s < 1
+    assert starved.box.file("wireless").read_bytes() == b"after\n" and guard.is_alive(apply_dir, "guard")
+    limit(starved, 5000)
+    assert starved.wait() == 0 and starved.box.file("wireless").read_bytes() == b"before\n"
+    assert (starved.box.pending / "undone").read_text() == "not_on_air\n\n" and starved.log.read_text() == "settled\n"
+
+
+@pytest.mark.needs("root", "prlimit")
+def test_watching_starts_no_process(starved: Watch) -> None:
+    """So that a box that is short of them for a while does not even notice."""
+    starved.start(f"{starved.box.folder}/ash", NOBODY)
+    assert wait_for(lambda: guard.is_alive(str(starved.box.folder / "apply"), "guard"))
+    assert starved.guard is not None
+    limit(starved, 1)
+    time.sleep(2.5)
+    command_line = Path(f"/proc/{starved.guard.pid}/cmdline").read_bytes()
+    assert starved.guard.poll() is None and b"\0--\0settle" in command_line
+
+
+@pytest.mark.parametrize("status", [2, 137])
+def test_a_rollback_that_died_is_begun_again_until_it_has_an_answer(status: int, watch: Watch) -> None:
+    """More often than one that says that it failed: nobody else is there to take the push back."""
+    scripts = watch.box.folder / "scripts"
+    shutil.copytree(DIRECTORY, scripts)
+    dying = f"echo x >>{watch.box.folder}/tries\n[ $(wc -l <{watch.box.folder}/tries) -gt 4 ] || exit {status}\n"
+    (scripts / "rollback").write_text(dying + Path(f"{DIRECTORY}/rollback").read_text())
+    (scripts / "guard").write_text(Path(f"{DIRECTORY}/guard").read_text().replace("pause 5", "pause 1"))
+    watch.start(str(scripts))
+    watch.applier.kill()
+    watch.applier.wait()
+    assert watch.wait() == 0 and watch.box.file("wireless").read_bytes() == b"before\n" and watch.log.read_text() == "settled\n"
+
+
+def test_a_rollback_that_says_it_failed_is_tried_three_times(watch: Watch) -> None:
+    """Then it is settled as what it is."""
+    scripts = watch.box.folder / "scripts"
+    shutil.copytree(DIRECTORY, scripts)
+    (scripts / "rollback").write_text(f"echo x >>{watch.box.folder}/tries\nexit 1\n")
+    (scripts / "guard").write_text(Path(f"{DIRECTORY}/guard").read_text().replace("pause 5", "pause 1"))
+    watch.start(str(scripts))
+    watch.applier.kill()
+    watch.applier.wait()
+    assert watch.wait() == 0 and (watch.box.folder / "tries").read_text() == "x\n" * 3 and watch.log.read_text() == "settled\n"

@@ -60,3 +60,10 @@ def test_without_a_journal_it_does_nothing(tmp_path: Path) -> None:
     """As at every ordinary boot: no state, no write."""
     (tmp_path / "state").mkdir()
     assert recover(Box(tmp_path)) == 0 and os.listdir(tmp_path / "state") == []
+
+
+def test_the_directory_it_makes_is_roots_alone(box: Box) -> None:
+    """Anything else and the applier refuses to run until the next boot; what is put back keeps the mode it had."""
+    (box.folder / "apply").rmdir()
+    assert recover(box) == 0
+    assert (box.folder / "apply").stat().st_mode & 0o777 == 0o700 and box.file("wireless").stat().st_mode & 0o777 == 0o640

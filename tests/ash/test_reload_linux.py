@@ -142,6 +142,38 @@ def test_one_in_the_foreground_stays_there(box: Box) -> None:
     assert is_alive(box.pids()[1])
 
 
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_later_one_ends_the_one_before_it(box: Box, shell: list[str]) -> None:
+    """With whom it started: its caller was killed, the file is another by now, and it would work against whoever put that there."""
+    box.program.write_text(HOSTAPD.format(here=box.here).replace("! grep", "grep -q slow $file && { echo $$ >slow; sleep 30; echo late >>starts; }\n! grep"))
+    good = box.file.read_text()
+    box.start("-B", str(box.file))
+    box.file.write_text(good + "# slow\n")
+    first = subprocess.Popen([*shell, str(SCRIPT), str(box.apply), str(box.was), str(box.file)], stderr=subprocess.DEVNULL)
+    ends = time.monotonic() + 20
+    while not (box.here / "slow").exists() and time.monotonic() < ends:
+        time.sleep(0.05)
+    slow = int((box.here / "slow").read_text())
+    box.file.write_text(good)
+    done = box.reload(shell)
+    assert done.returncode == 0, done.stderr
+    assert first.wait(10) == -9 and not is_alive(slow)
+    assert is_alive(box.pids()[-1]) and len(box.starts()) == 3
+
+
+def test_a_turn_of_another_process_is_nobodys(box: Box) -> None:
+    """The number of a dead one may be anybody's by now."""
+    bystander = subprocess.Popen(["sleep", "60"])
+    try:
+        (box.apply / "hostapd").mkdir()
+        (box.apply / "hostapd/.turn").write_text(f"{bystander.pid} 1\n")
+        box.start("-B", str(box.file))
+        assert box.reload(["sh"]).returncode == 0 and bystander.poll() is None
+    finally:
+        bystander.kill()
+        bystander.wait()
+
+
 HEAD = "interface=wlan0\nctrl_interface=DIR={here} GROUP=wheel\ndriver=nl80211\nhw_mode=g\nchannel=6\nssid=private\n"
 FIRST, SECOND = "bss=rw-a-2g\nssid=a\nwpa_passphrase=one-one-one\n", "bss=rw-b-2g\nssid=b\n"
 STATUS = "state=ENABLED\nphy=phy7\nbss[0]=wlan0\nbssid[0]=02:00:00:00:00:0e\nbss[1]=rw-a-2g\nbssid[1]=02:00:00:00:00:0f\n"

@@ -68,7 +68,8 @@ class Box(NamedTuple):
         """Roll back; `before`: functions that stand in for programs, because BusyBox prefers its own applets to what PATH names."""
         command = self.command(mode, reason)
         if before:
-            (self.folder / "rollback").write_text(f"log={self.folder}/log\n{before}\n" + Path(command[1]).read_text())
+            script = Path(command[1]).read_text().replace("/var/run/rpcd", f"{self.folder}/rpcd")
+            (self.folder / "rollback").write_text(f"log={self.folder}/log\n{before}\n{script}")
             command[1] = str(self.folder / "rollback")
         return subprocess.run(command, env=self.environment(), capture_output=True, text=True, timeout=60, check=False)
 
@@ -144,10 +145,11 @@ def test_it_may_be_killed_anywhere_and_run_again(tmp_path: Path) -> None:
 
 
 def test_a_foreign_edit_is_kept_for_its_author_and_told(box: Box) -> None:
-    """Where nothing can tell ours from his, the file is restored whole, and his version lies beside it."""
+    """Where nothing can tell ours from his, the file is restored whole, and root's state has his version: beside the file UCI would take it for a package."""
     box.file("wireless").write_bytes(b"his\n")
     assert box.run().returncode == 0
-    assert box.file("wireless").read_bytes() == b"before\0\xff\n" and box.file("wireless.rwagent-foreign").read_bytes() == b"his\n"
+    assert box.file("wireless").read_bytes() == b"before\0\xff\n" and (box.state / "foreign.wireless").read_bytes() == b"his\n"
+    assert os.listdir(box.folder / "config") == ["wireless"] and (box.state / "foreign.wireless").stat().st_mode & 0o777 == 0o600
     assert (box.pending / "undone").read_text() == "not_on_air\nforeign_edit\n"
 
 
@@ -160,10 +162,10 @@ def test_a_foreign_edit_is_told_also_by_the_second_run(box: Box) -> None:
 
 
 def test_a_foreign_edit_of_the_new_file_is_told(box: Box) -> None:
-    """It goes, and is kept beside."""
+    """It goes, and is kept."""
     box.file("rwagent").write_bytes(b"his\n")
     assert box.run().returncode == 0
-    assert not box.file("rwagent").exists() and box.file("rwagent.rwagent-foreign").read_bytes() == b"his\n"
+    assert not box.file("rwagent").exists() and (box.state / "foreign.rwagent").read_bytes() == b"his\n"
     assert (box.pending / "undone").read_text() == "not_on_air\nforeign_edit\n"
 
 
@@ -179,7 +181,8 @@ def openwrt(tmp_path: Path) -> Box:
     """A box whose uci takes lines away that stand in the undo script, and whose ubus can be told."""
     box = Box(tmp_path, "openwrt")
     box.journal(wireless=(b"a\n", b"a\nours\n", b"ours\n"))
-    box.program("uci", 'echo "uci $*" >>$log\nwhile read -r line; do sed -i "/^$line\\$/d" "$3/rwundo"; done')
+    shows = '[ "$6" = batch ] || { ! grep -q torn "$3/rwundo"; exit; }\n'
+    box.program("uci", shows + 'echo "uci $*" >>$log\nwhile read -r line; do sed -i "/^$line\\$/d" "$3/rwundo"; done')
     box.program("ubus", 'echo "ubus $*" >>$log')
     return box
 
@@ -193,11 +196,53 @@ def test_where_the_box_can_only_our_edits_are_taken_back(openwrt: Box) -> None:
 
 
 def test_without_uci_the_file_is_restored_whole(openwrt: Box) -> None:
-    """Better his edit beside it than ours in it."""
+    """Better his edit in root's state than ours in force."""
     openwrt.program("uci", "rm -f $3/rwundo")
     openwrt.file("wireless").write_bytes(b"a\nours\nhis\n")
     assert openwrt.run().returncode == 0
-    assert openwrt.file("wireless").read_bytes() == b"a\n" and openwrt.file("wireless.rwagent-foreign").read_bytes() == b"a\nours\nhis\n"
+    assert openwrt.file("wireless").read_bytes() == b"a\n" and (openwrt.state / "foreign.wireless").read_bytes() == b"a\nours\nhis\n"
+
+
+@pytest.mark.parametrize("torn", [b"", b"a\noption key 'torn\n"])
+def test_a_file_that_uci_cannot_read_is_restored_whole(torn: bytes, openwrt: Box) -> None:
+    """An editor's that a power cut tore: the batch would say that all is well, and leave less."""
+    openwrt.program("uci", '[ "$6" = batch ] || { ! grep -q torn "$3/rwundo"; exit; }\necho half >"$3/rwundo"')
+    openwrt.file("wireless").write_bytes(torn)
+    assert openwrt.run("boot", "reboot").returncode == 0
+    assert openwrt.file("wireless").read_bytes() == b"a\n" and (openwrt.state / "foreign.wireless").read_bytes() == torn
+    assert (openwrt.pending / "undone").read_text() == "reboot\nforeign_edit\n"
+
+
+def test_a_file_that_uci_cannot_read_afterwards_is_restored_whole(openwrt: Box) -> None:
+    """The batch was cut, or wrote what it should not."""
+    openwrt.program("uci", "[ $6 = batch ] || { ! grep -q torn $3/rwundo; exit; }\necho torn >>$3/rwundo")
+    openwrt.file("wireless").write_bytes(b"a\nours\nhis\n")
+    assert openwrt.run().returncode == 0 and openwrt.file("wireless").read_bytes() == b"a\n"
+
+
+@pytest.mark.parametrize(
+    ("taken", "left"),
+    [(b"a\nours\n", b"a\n"), (b"a\nours\nhis\n", b"a\nhis\n"), (b"a\n", b"a\n"), (b"a\nours\ntorn\n", b"a\n")],
+)
+def test_what_luci_would_put_back_has_none_of_ours(taken: bytes, left: bytes, openwrt: Box) -> None:
+    """rpcd's snapshot of an apply in the window holds our file: its own rollback comes later, and must not bring the push back."""
+    snapshots = openwrt.folder / "rpcd/snapshot-files"
+    snapshots.mkdir(parents=True)
+    (snapshots / "wireless").write_bytes(taken)
+    for _ in range(2):
+        assert openwrt.run(before=":").returncode == 0
+        assert (snapshots / "wireless").read_bytes() == left and os.listdir(snapshots) == ["wireless"]
+        (openwrt.pending / "undone").unlink()
+
+
+def test_a_file_that_was_not_there_is_not_brought_back_by_luci(tmp_path: Path) -> None:
+    """Its snapshot goes."""
+    box = Box(tmp_path, "openwrt")
+    box.journal(rwagent=(None, b"new\n", b""))
+    box.program("ubus", "exit 0")
+    (tmp_path / "rpcd/snapshot-files").mkdir(parents=True)
+    (tmp_path / "rpcd/snapshot-files/rwagent").write_bytes(b"new\n")
+    assert box.run(before=":").returncode == 0 and os.listdir(tmp_path / "rpcd/snapshot-files") == []
 
 
 def test_live_the_daemons_are_told_of_each_package(openwrt: Box) -> None:

@@ -46,3 +46,26 @@ def test_there_is_nothing_to_take_back(mark: str, tmp_path: Path) -> None:
         (box.pending / "ready").unlink()
     assert withdraw(box) == 0
     assert mark == "none" or box.file("wireless").read_bytes() == b"after\n"
+
+
+@pytest.mark.parametrize("mark", ["keep", "undone", "unready"])
+def test_a_living_applier_is_ended_whatever_the_journal_says(mark: str, tmp_path: Path) -> None:
+    """One that still writes the journal would go on to replace files when all has been said to be well."""
+    box = Box(tmp_path)
+    box.journal(wireless=(b"before\n", b"after\n", b""))
+    (box.pending / mark).write_bytes(b"\n\n")
+    if mark == "unready":
+        (box.pending / "ready").unlink()
+    watch = Watch(box)
+    try:
+        assert withdraw(box) == 0 and watch.applier.wait(timeout=10) == -9
+        assert box.file("wireless").read_bytes() == b"after\n"
+    finally:
+        watch.close()
+
+
+def test_no_applier_begins_before_the_next_boot(tmp_path: Path) -> None:
+    """The mark lies in RAM, in a directory that is root's alone, also where there was none yet."""
+    (tmp_path / "state").mkdir()
+    assert withdraw(Box(tmp_path)) == 0
+    assert (tmp_path / "apply/withdrawn").exists() and (tmp_path / "apply").stat().st_mode & 0o777 == 0o700
