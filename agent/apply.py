@@ -11,7 +11,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Literal, NamedTuple
 
@@ -37,6 +37,7 @@ from agent.wire.messages import Payload
 LOG = logging.getLogger(__name__)
 
 DONE, FAILED, BAD_INPUT = 0, 1, 2
+MARK_BYTES = 64
 Mode = Literal["once", "settle", "watch"]
 
 
@@ -51,6 +52,8 @@ class Limits(NamedTuple):
     busy_s: float = 60.0
     watch_s: float = 1.0
     lock_s: float = 120.0
+    again_s: float = 10.0
+    refuse_every_s: float = 2.0
 
 
 class Applier:
@@ -70,28 +73,41 @@ class Applier:
     def settle(self) -> bool:
         """Finish what an earlier run left, and say how things stand; say whether a new push may begin."""
         box, desk = self._box, self._desk
-        self._tidy()
+        self._hear_floor()
         outcome = settling.settle(box.flash, box.places, box.scripts, box.clock, self._memory)
+        if outcome is not None and not outcome.is_ended:
+            return False
         if outcome is not None:
             self._take(outcome)
-            self._tidy()  # the ballast that a rollback freed
         elif not desk.reported or desk.known != _name(self._memory):
             # A run that died between its last write to flash and its word: the flash knows better, and which file it was about is judged again.
             self._take(settling.Outcome(self._memory, "", True))
+        self._tidy()
         self._publish()
         return outcome is None or outcome.is_durable
 
-    def drain(self) -> None:
-        """Work through the inbox until nothing new is in it; `desired` first, and of each always the newest."""
+    def drain(self) -> bool:
+        """Work through the inbox until nothing new is in it; `desired` first, and of each always the newest. Say whether another push may begin."""
         while True:
-            if (raw := self._box.inbox.read("desired")) is not None and self._desk.is_new(raw):
+            self._hear_floor()
+            if (raw := self._box.inbox.read("desired")) is not None and self._desk.is_new(raw, self._mark("desired")):
                 if not self._judge(raw):
-                    return
-            elif (raw := self._box.inbox.read("plan")) is not None and self._desk.is_new_plan(raw):
+                    return False
+            elif (raw := self._box.inbox.read("plan")) is not None and self._desk.is_new_plan(raw, self._mark("plan")):
                 self._answer(raw)
             else:
-                return
+                return True
             self._clock.sleep(self._limits.poll_s)  # whoever floods the inbox does not get a whole core
+
+    def _mark(self, name: str) -> bytes | None:
+        return self._box.inbox.read(f"{name}.again", MARK_BYTES)
+
+    def _hear_floor(self) -> None:
+        """See whether the person who was asked to has written state_dir/floor: then what was refused for want of it is judged again."""
+        if self._memory.is_lost:
+            self._memory = revisions.load(self._box.flash, self._box.places.state_dir)
+            if not self._memory.is_lost:
+                self._desk.handled = ""
 
     def _take(self, outcome: settling.Outcome) -> None:
         self._memory = outcome.memory
@@ -100,12 +116,17 @@ class Applier:
         self._desk.retry_at = revisions.retry_at(self._memory, self._clock.boot)
 
     def _end(self, raw: bytes, reported: Payload, retry_at: float | None = None) -> None:
+        """Say a refusal; the box was not touched, so it is not read again."""
         self._desk.handled, self._desk.reported, self._desk.retry_at = sha256(raw), reported, retry_at
-        self._publish()
+        self._say()
 
     def _publish(self) -> None:
+        self._desk.knobs, self._desk.drift = self._look()
+        self._say()
+
+    def _say(self) -> None:
         desk = self._desk
-        desk.knobs, desk.drift = self._look()
+        desk.memory_retry_at, desk.is_held = revisions.retry_at(self._memory, self._clock.boot), revisions.is_held(self._memory)
         desk.refusals, desk.history, desk.known = self._gate.refusals, self._memory.history, _name(self._memory)
         desk.publish()
 
@@ -117,7 +138,7 @@ class Applier:
             if config is None:
                 return verdicts.knobs(tree), {}
             facts = self._box.store.facts(tree)
-        except Unavailable as error:
+        except (OSError, Unavailable) as error:
             LOG.warning("the configuration cannot be read: %s", error)
             return {}, {}
         drift = {} if plan.check(config, facts, tree) else verdicts.drift(plan.make(config, tree, facts))
@@ -128,7 +149,8 @@ class Applier:
         try:
             raw, claims = self._verified("desired", raw)
         except _Unverified as refused:
-            passing = self._clock.uptime() + self._limits.busy_s if refused.error.code == "unsupported" else None
+            self._hold_up()
+            passing = self._clock.uptime() + self._limits.busy_s if refused.error.code in ("unsupported", "busy") else None
             self._end(refused.raw, verdicts.refused(refused.error, refused.revision, refused.is_verified, self._memory.current), passing)
             return True
         try:
@@ -140,6 +162,8 @@ class Applier:
             said = verdicts.of_push(stopped.state, claims, self._memory.current, reason=stopped.reason, errors=stopped.faults, at=moment)
             self._end(raw, said, retry_at)
             return True
+        if not outcome.is_ended:
+            return False
         self._take(outcome)
         reported = self._desk.reported
         LOG.info("push ended: revision=%d state=%s reason=%s", claims.revision, reported.get("state"), reported.get("reason", "-"))
@@ -148,8 +172,20 @@ class Applier:
         self._tidy()  # the ballast that a rollback freed
         return outcome.is_durable
 
+    def _hold_up(self) -> None:
+        """Keep refusals apart that cost whoever asks for them nothing, across runs too."""
+        since, every = self._clock.uptime() - (self._desk.refused_at or 0.0), self._limits.refuse_every_s
+        if 0 <= since < every:
+            self._clock.sleep(every - since)
+        self._desk.refused_at = self._clock.uptime()
+
     def _tidy(self) -> None:
-        settling.tidy(self._box.flash, self._box.places, list(self._box.store.paths().values()))
+        try:
+            files = list(self._box.store.paths().values())
+        except (OSError, Unavailable) as error:
+            LOG.warning("nothing is tidied: %s", error)
+        else:
+            settling.tidy(self._box.flash, self._box.places, files, self._clock.uptime())
 
     def _carry_out(self, raw: bytes, claims: ConfigClaims) -> settling.Outcome:
         digest = wire_claims.digest(claims.config)
@@ -163,7 +199,7 @@ class Applier:
         try:
             # Before the tree: what somebody changes from here on is seen before it would be written over.
             before = trial.read_all(self._box.store)
-        except OSError as error:
+        except (OSError, Unavailable) as error:
             raise stop("rejected", "busy", f"the configuration cannot be read now: {error}", is_passing=True) from None
         tree, made = self._plan(claims)
         if not made.changes:
@@ -181,7 +217,7 @@ class Applier:
         try:
             revisions.save(self._box.flash, self._box.places.state_dir, memory)
         except OSError as error:
-            raise stop("rolled_back", "write_failed", f"nothing was changed: {error}") from None
+            raise stop("rejected", "busy", f"nothing was changed: {error}", is_passing=True) from None
         return settling.Outcome(memory, sha256(raw), True)
 
     def _plan(self, claims: ConfigClaims) -> tuple[Tree, Plan]:
@@ -200,6 +236,7 @@ class Applier:
         try:
             raw, claims = self._verified("plan", raw)
         except _Unverified as refused:
+            self._hold_up()
             faults = [("", refused.error.code, str(refused.error))]
             self._desk.put_plan(refused.raw, verdicts.planned(refused.revision, refused.error.code, faults))
             return
@@ -236,7 +273,7 @@ class Applier:
 
 def _name(memory: Memory) -> str:
     """Tell one verdict on flash from another."""
-    return f"{memory.revision} {memory.run} {memory.attempts}"
+    return f"{memory.revision} {memory.run} {memory.attempts} {memory.floor}"
 
 
 class _Unverified(Exception):
@@ -252,23 +289,40 @@ class _Unverified(Exception):
 
 def run(chosen: Settings, store: Store, limits: Limits, scripts: Scripts, clock: Clock, mode: Mode = "once") -> int:
     """Do one run's work; give the exit code. Rejected when a directory is not root's own."""
-    wall.StatusFolder(chosen.paths.run_dir).check()
     with _lock(chosen.paths.apply_dir, 0.0 if mode == "once" else limits.lock_s) as is_ours:
         if not is_ours:
             # The one that runs looks at the inbox once more before it ends, and the daemon rings again until it is answered.
             LOG.info("another rwagent-apply is at work")
             return DONE if mode == "once" else FAILED
+        return _work(chosen, limits, clock, mode, lambda: Applier(chosen, store, limits, scripts, clock))
+
+
+def _work(chosen: Settings, limits: Limits, clock: Clock, mode: Mode, make: Callable[[], Applier]) -> int:
+    """Settle, and look at the inbox: once, or each second for ever; the watcher outlives whatever fails for a moment."""
+    applier, may_begin, is_checked, told = None, False, False, ""
+    while not trial.is_withdrawn(chosen.paths.apply_dir):
         try:
-            applier = Applier(chosen, store, limits, scripts, clock)
-            may_begin = applier.settle()
-        except OSError as error:
-            raise Rejected(f"{chosen.paths.state_dir} cannot be used: {error}") from None
-        while may_begin and mode != "settle":
-            applier.drain()
-            if mode == "once":
-                break
-            clock.sleep(limits.watch_s)
-        return DONE if may_begin else FAILED
+            applier = applier or make()
+            may_begin = may_begin or applier.settle()
+            if not is_checked:
+                # Only now: whatever becomes of our words, what was left half done is taken back.
+                wall.StatusFolder(chosen.paths.run_dir).check()
+                is_checked = True
+            if may_begin and mode != "settle":
+                may_begin = applier.drain() or applier.settle()
+            told = ""
+        except (OSError, Unavailable) as error:
+            if mode != "watch":
+                raise Rejected(f"{chosen.paths.state_dir} cannot be used: {error}") from None
+            may_begin = False
+            if told != str(error):
+                told = str(error)
+                LOG.error("it is tried again: %s", error)
+        if mode != "watch":
+            return DONE if may_begin else FAILED
+        clock.sleep(limits.watch_s if may_begin else limits.again_s)
+    LOG.error("%s", trial.WITHDRAWN)
+    return FAILED
 
 
 @contextmanager

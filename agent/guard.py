@@ -6,6 +6,7 @@ import logging
 import os
 import subprocess
 import time
+from contextlib import suppress
 from typing import NamedTuple
 
 from agent.errors import Unavailable
@@ -55,6 +56,15 @@ def is_alive(apply_dir: str, name: str) -> bool:
         return False
 
 
+def is_us(apply_dir: str, name: str) -> bool:
+    """Say whether the process of that file is this one: a guard that has ended its applier becomes the settle command."""
+    try:
+        with open(os.path.join(apply_dir, name), encoding="utf-8") as file:
+            return file.read().split()[:1] == [str(os.getpid())]
+    except (OSError, ValueError):
+        return False
+
+
 def sign_in(apply_dir: str) -> None:
     """Write down that this process is the applier, for the guard."""
     write_plain(apply_dir, "applier", f"{os.getpid()} {started(os.getpid())}\n")
@@ -62,7 +72,8 @@ def sign_in(apply_dir: str) -> None:
 
 def step(apply_dir: str, name: str, if_gone: str = "applier_died", if_late: str = "applier_died") -> None:
     """Write down what is being done, and the reason to give when the guard finds us gone there, or past the deadline."""
-    write_plain(apply_dir, "step", f"{name} {if_gone} {if_late}\n")
+    with suppress(OSError):  # a full RAM must not stop a rollback: only the reason is then less exact
+        write_plain(apply_dir, "step", f"{name} {if_gone} {if_late}\n")
 
 
 def start(scripts: Scripts, state_dir: str, apply_dir: str) -> None:

@@ -69,8 +69,10 @@ class Pending:
         return next((mark for mark in MARKS if self._has(mark)), "ready")
 
     def write(self, journal: Journal, files: list[File]) -> None:
-        """Write all of it and, last, `ready`; OSError when the flash does not take it, and nothing valid is there then."""
+        """Write all of it and, last, `ready`; OSError when the flash does not take it, or while an earlier push is not booked yet."""
         flash = self._flash
+        if self.state() not in ("none", "unready"):
+            raise OSError(0, f"{self.path} is of an earlier push, which is not at its end")
         self.clear()
         flash.make_directory(self.path)
         for one in files:

@@ -19,7 +19,7 @@ MOST_JUMP = 1_000_000
 MOST_HISTORY = 20
 MOST_REVISION = 2**53 - 1
 RETRY_AFTER_S = (600.0, 3600.0)
-RETRIED = ("broker_unreachable", "reboot")
+RETRIED = ("broker_unreachable", "reboot", "busy")
 # How the file begins: with the two numbers that no other in it exceeds. What is behind them may be torn.
 _BEGINNING = re.compile(rb'\{"v":1,"floor":([0-9]{1,16}),"revision":([0-9]{1,16}),')
 

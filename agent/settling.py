@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from contextlib import suppress
 from typing import NamedTuple
 
 from agent import guard, revisions, verdicts
@@ -17,6 +18,8 @@ from agent.revisions import Memory
 LOG = logging.getLogger(__name__)
 
 GUARD_S = 60.0
+ROUNDS, ROUND_S = 3, 5.0
+BALLAST_AGAIN_S = 3600.0
 BALLAST_BYTES = 16384
 
 
@@ -28,11 +31,15 @@ class Places(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a journal came to: the memory with its verdict, and the desired file it was about. `is_durable` False: the flash did not take it."""
+    """What a journal came to: the memory with its verdict, and the desired file it was about.
+
+    `is_durable` False: the flash did not take it. `is_ended` False: there is no verdict yet, because not all could be put back so far.
+    """
 
     memory: Memory
     handled: str
     is_durable: bool
+    is_ended: bool = True
 
 
 def settle(flash: Flash, places: Places, scripts: Scripts, clock: Clock, memory: Memory) -> Outcome | None:
@@ -48,35 +55,67 @@ def settle(flash: Flash, places: Places, scripts: Scripts, clock: Clock, memory:
         LOG.error("%s cannot be removed: %s", pending.path, error)
         return None
     except Unavailable as error:
-        LOG.error("%s; it is set aside", error)
-        pending.set_aside()
-        return None
+        LOG.error("%s", error)
+        return _unreadable(flash, pending, places, scripts, clock, memory)
     if pending.state() in ("ready", "failed"):
-        _roll_back(pending, places, scripts, clock, journal)
+        _roll_back(pending, places, scripts, clock, journal.boot)
     return book(flash, pending, places, clock, memory, journal)
 
 
-def _roll_back(pending: Pending, places: Places, scripts: Scripts, clock: Clock, journal: Journal) -> None:
-    """Let the guard that still watches have its way, else do it ourselves: its applier is gone, for we hold the lock."""
-    if journal.boot == clock.boot:
+def roll_back(scripts: Scripts, places: Places, clock: Clock, reason: str) -> bool:
+    """Run the rollback as often as the guard would; say whether it succeeded."""
+    for number in range(ROUNDS):
+        if number:
+            clock.sleep(ROUND_S)
+        if guard.roll_back(scripts, places.state_dir, places.apply_dir, reason):
+            return True
+    return False
+
+
+def _roll_back(pending: Pending, places: Places, scripts: Scripts, clock: Clock, boot: str) -> None:
+    """Let the guard that still watches have its way, else do it ourselves: its applier is gone, for we hold the lock.
+
+    Or we are its applier still (--watch), or the guard itself, which has become the settle command: neither is waited for.
+    """
+    apply_dir = places.apply_dir
+    if boot == clock.boot and not guard.is_us(apply_dir, "guard") and not guard.is_us(apply_dir, "applier"):
         until = clock.uptime() + GUARD_S
-        while guard.is_alive(places.apply_dir, "guard") and pending.state() == "ready" and clock.uptime() < until:
+        while pending.state() == "ready" and guard.is_alive(apply_dir, "guard") and clock.uptime() < until:
             clock.sleep(0.2)
     if pending.state() == "failed":
-        guard.roll_back(scripts, places.state_dir, places.apply_dir, pending.ending().reason)
+        roll_back(scripts, places, clock, pending.ending().reason)
     elif pending.state() == "ready":
-        guard.roll_back(scripts, places.state_dir, places.apply_dir, "applier_died" if journal.boot == clock.boot else "reboot")
+        roll_back(scripts, places, clock, "applier_died" if boot == clock.boot else "reboot")
+
+
+def _unreadable(flash: Flash, pending: Pending, places: Places, scripts: Scripts, clock: Clock, memory: Memory) -> Outcome | None:
+    """Put back what a journal names of which not all can be read (the script needs the manifest alone), and keep it for a person."""
+    if pending.state() not in ("ready", "failed"):
+        pending.set_aside()
+        return None
+    _roll_back(pending, places, scripts, clock, clock.boot)
+    if pending.state() == "ready":
+        return Outcome(memory, "", False, is_ended=False)
+    said = verdicts.ended({}, "failed", reason="could_not_restore", current=memory.current, is_foreign=False, is_held=False, took_ms=None, at=None)
+    booked = memory._replace(reported=said)
+    _save(flash, places, booked)
+    pending.set_aside()
+    return Outcome(booked, "", True)
 
 
 def book(flash: Flash, pending: Pending, places: Places, clock: Clock, memory: Memory, journal: Journal) -> Outcome:
     """Remember how a journal ended, and remove it."""
     state = pending.state()
     handled = str(journal.push.get("handled", ""))
-    # Not even a mark could be made: the flash is read-only, or gone.
-    ending = pending.ending() if state != "ready" else Ending("could_not_restore", False, clock.wall(), None)
-    booked = memory if memory.run == journal.run else after(memory, journal, state, ending, clock)
     if state == "ready":
-        return Outcome(booked, handled, False)
+        LOG.error("revision %s is not taken back yet", journal.push.get("revision"))
+        if not os.access(pending.path, os.W_OK):
+            # The flash is read-only, or gone: nobody can end it now, and a person must hear that. Said, not remembered.
+            reported = after(memory, journal, state, Ending("could_not_restore", False, clock.wall(), None), clock).reported
+            return Outcome(memory._replace(reported=reported), handled, False)
+        # The guard or the next run ends it: a verdict said now would be followed by another.
+        return Outcome(memory, handled, False, is_ended=False)
+    booked = memory if memory.run == journal.run else after(memory, journal, state, pending.ending(), clock)
     try:
         pending.sync()
         if booked is not memory:
@@ -137,7 +176,7 @@ def _save(flash: Flash, places: Places, memory: Memory) -> None:
         revisions.save(flash, places.state_dir, memory)
 
 
-def tidy(flash: Flash, places: Places, files: list[str]) -> None:
+def tidy(flash: Flash, places: Places, files: list[str], uptime_s: float) -> None:
     """Make what a push must find: the ballast, and no half-written file beside the box's own."""
     ballast = os.path.join(places.state_dir, "ballast")
     try:
@@ -146,11 +185,23 @@ def tidy(flash: Flash, places: Places, files: list[str]) -> None:
         for name in os.listdir(places.state_dir):
             if is_temporary(name):
                 flash.remove(os.path.join(places.state_dir, name))
-        if not os.path.exists(ballast):
+        if not os.path.exists(ballast) and _may_try(places.apply_dir, uptime_s):
             # Random, because a compressing flash stores zeros in no room at all.
             flash.put(ballast, os.urandom(BALLAST_BYTES), 0o600)
     except OSError as error:
         LOG.warning("no ballast for a full flash: %s", error.strerror)
+        with suppress(OSError):
+            guard.write_plain(places.apply_dir, "ballast", f"{int(uptime_s)}\n")
+
+
+def _may_try(apply_dir: str, uptime_s: float) -> bool:
+    """Say whether the last try on a full flash is an hour ago: each costs the chip, and there may be one at every ring."""
+    try:
+        with open(os.path.join(apply_dir, "ballast"), encoding="utf-8") as file:
+            since_s = uptime_s - float(file.read())
+    except (OSError, ValueError):
+        return True
+    return not 0 <= since_s < BALLAST_AGAIN_S
 
 
 def _whole(value: object) -> int:

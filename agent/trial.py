@@ -26,6 +26,7 @@ from agent.wire.claims import ConfigClaims
 LOG = logging.getLogger(__name__)
 
 RUN_BYTES = 8
+WITHDRAWN = "this access point is being upgraded, or the package removed; nothing is changed until it has booted again"
 
 
 class Stop(Exception):
@@ -79,22 +80,27 @@ class _Failed(Exception):
 
 
 def carry_out(box: Box, push: Push, memory: Memory, live_gap_s: float, poll_s: float) -> Outcome:
-    """Try a push; Stop while nothing has been replaced, afterwards always an outcome."""
+    """Try a push; Stop while nothing has been replaced, afterwards always an outcome (which `is_ended` only when all could be put back)."""
     began = box.clock.uptime()
     if why := box.store.busy():
         raise stop("rejected", "busy", f"nothing may be changed now: {why}", is_passing=True)
+    pending = Pending(box.flash, box.places.state_dir)
+    if pending.state() not in ("none", "unready"):
+        raise stop("rejected", "busy", "an earlier push is not at its end yet", is_passing=True)
     files = _make(box, push)
     journal = _journal(box, push, memory, files, began)
-    pending = Pending(box.flash, box.places.state_dir)
     apply_dir = box.places.apply_dir
     guard.step(apply_dir, "journal")
-    guard.sign_in(apply_dir)
     try:
+        guard.sign_in(apply_dir)
         pending.write(journal, files)
         guard.start(box.scripts, box.places.state_dir, apply_dir)
+        # After `ready`: whoever withdraws us sees that, or is seen here.
+        if is_withdrawn(apply_dir):
+            raise Unavailable(WITHDRAWN)
     except (OSError, Unavailable) as error:
         _withdraw(pending)
-        raise stop("rolled_back", "write_failed", f"nothing was changed: {error}") from None
+        raise stop("rejected", "busy", f"nothing was changed: {error}", is_passing=True) from None
     try:
         base = {**journal.push["reported"], "run": journal.run}  # type: ignore[dict-item]  # made below
         _try(box, push, journal, files, base, live_gap_s, poll_s)
@@ -102,10 +108,18 @@ def carry_out(box: Box, push: Push, memory: Memory, live_gap_s: float, poll_s: f
         pending.keep(took_ms)
     except _Failed as failed:
         _take_back(box, str(failed))
-    except OSError as error:
+    except (OSError, Unavailable) as error:
         LOG.error("the flash fails: %s", error)
         _take_back(box, "write_failed")
+    if pending.state() == "failed":
+        # Settling tries once more before a person is called.
+        return Outcome(memory, sha256(push.raw), False, is_ended=False)
     return settling.book(box.flash, pending, box.places, box.clock, memory, journal)
+
+
+def is_withdrawn(apply_dir: str) -> bool:
+    """Say whether the system is about to be replaced, or the package to go (agent/ash/withdraw): until the reboot nothing may be changed."""
+    return os.path.lexists(os.path.join(apply_dir, "withdrawn"))
 
 
 def read_all(store: Store) -> dict[str, bytes | None]:
@@ -117,13 +131,13 @@ def _make(box: Box, push: Push) -> list[File]:
     """Make the new files in RAM, read back; with what is there now beside them."""
     stage = os.path.join(box.places.apply_dir, "stage")
     shutil.rmtree(stage, ignore_errors=True)
-    os.mkdir(stage, 0o700)
     try:
+        os.mkdir(stage, 0o700)
         made = box.store.stage(push.plan.edits, stage)
         after = edited(push.tree, push.plan.edits)
         paths = box.store.paths()
-        changed = {package: content for package, content in made.items() if content != push.before[package]}
-        files = [File(name, paths[name], push.before[name], content, box.store.undo(name, push.tree, after)) for name, content in changed.items()]
+        changed = {package: content for package, content in made.items() if content != push.before.get(package)}
+        files = [File(name, paths[name], push.before.get(name), content, box.store.undo(name, push.tree, after)) for name, content in changed.items()]
         if read_all(box.store) != push.before:
             raise stop("rejected", "busy", "somebody else is changing the configuration", is_passing=True)
     except Rejected as error:
@@ -132,7 +146,7 @@ def _make(box: Box, push: Push) -> list[File]:
         # The box's own tool made something else of it, or nothing.
         raise stop("rolled_back", "read_back", f"nothing was changed: {error}") from None
     except OSError as error:
-        raise stop("rolled_back", "write_failed", f"nothing was changed: {error}") from None
+        raise stop("rejected", "busy", f"nothing was changed: {error}", is_passing=True) from None
     finally:
         shutil.rmtree(stage, ignore_errors=True)
     if not files:
@@ -212,4 +226,4 @@ def _place(box: Box, one: File) -> None:
 def _take_back(box: Box, reason: str) -> None:
     LOG.warning("rolling back: reason=%s", reason)
     guard.step(box.places.apply_dir, "rolling_back", reason, reason)
-    guard.roll_back(box.scripts, box.places.state_dir, box.places.apply_dir, reason)
+    settling.roll_back(box.scripts, box.places, box.clock, reason)

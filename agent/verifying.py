@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from typing import NamedTuple
 
 from agent import signature
@@ -42,7 +43,7 @@ class Gate:
         return max(0.0, (self._spacing.quiet_every_s if is_quiet else self._spacing.verify_every_s) - since)
 
     def begin(self) -> None:
-        """Count a check, before it is made."""
+        """Count a check, before it is made; OSError when that cannot be remembered, for then none may be made."""
         self._last_s = self._clock.uptime()
         self.checks_total += 1
         self._write()
@@ -50,7 +51,8 @@ class Gate:
     def end(self, is_good: bool) -> None:
         """Count bad ones in a row."""
         self.refusals = 0 if is_good else self.refusals + 1
-        self._write()
+        with suppress(OSError):  # when the check was is remembered, and keeps the next one waiting
+            self._write()
 
     def _read(self) -> tuple[float, int, int]:
         try:
@@ -74,7 +76,10 @@ def read(raw: bytes, keys: signature.Keys) -> Jws:
 
 def check(found: Jws, keys: signature.Keys, gate: Gate, directory: str) -> None:
     """Check the signature; Refused when it is not this key's, or when nothing here can tell."""
-    gate.begin()
+    try:
+        gate.begin()
+    except OSError as error:
+        raise Refused("busy", f"no signature can be checked now: {directory}: {error.strerror}") from None
     try:
         is_good = signature.verify(found, keys.by_kid[found.kid], directory)
     except Unavailable as error:

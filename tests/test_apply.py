@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from agent import apply, guard
+from agent import apply, guard, wall
 from agent.change import OnAir
 from agent.desk import sha256
 from agent.errors import Rejected, Unavailable
@@ -248,6 +249,33 @@ def test_a_thousand_pushes_a_minute_cost_six_checks_and_the_last_wins(there: Pla
     assert there.reported()["revision"] == 1000 and checks <= 8 and len(there.memory()["history"]) <= checks
 
 
+def test_a_rejected_push_asked_for_again_is_judged_by_what_is_so_now(there: Place) -> None:
+    """Its key was not there and is now: the very same bytes pass, once they are asked for again."""
+    key = next(path for path in (there.folder / "keys").iterdir())
+    jump, text = Jump(), key.read_bytes()
+    key.unlink()
+    there.push(7)
+    there.run(jump.clock)
+    assert there.reported()["reason"] == "unknown_key"
+    key.write_bytes(text)
+    there.run(jump.clock)
+    assert there.reported()["reason"] == "unknown_key"
+    there.put("desired.again", b"0123456789abcdef")
+    there.run_confirmed(jump)
+    assert there.reported()["state"] == "confirmed"
+
+
+def test_a_refused_push_takes_no_retry_away(there: Place) -> None:
+    """A lower one comes between: when the time has come is said all the same, and who is held back stays held back."""
+    jump = Jump()
+    there.push(7)
+    there.run(jump.clock)
+    assert there.reported()["reason"] == "broker_unreachable"
+    there.push(3)
+    there.run(jump.clock)
+    assert there.reported()["reason"] == "stale" and 0 < there.status()["retry_in_s"] <= 600 and "held" not in there.status()
+
+
 def test_the_newest_content_is_what_the_waiting_ends_with(there: Place) -> None:
     """While the next check may not be made yet, a newer push takes the place of the older."""
     jump = confirmed(there)
@@ -329,7 +357,7 @@ def test_a_full_flash_refuses_before_anything_is_touched(there: Place, monkeypat
     monkeypatch.setattr(Flash, "put", put)
     there.push(8, OTHER)
     there.run_confirmed(Jump())
-    assert (there.reported()["state"], there.reported()["reason"]) == ("rolled_back", "write_failed")
+    assert (there.reported()["state"], there.reported()["reason"], there.status()["retry_in_s"]) == ("rejected", "busy", 60)
     assert there.wireless.read_bytes() == before and not there.pending.exists()
 
 
@@ -458,7 +486,7 @@ def test_an_edit_in_the_window_is_told_and_kept(there: Place) -> None:
     there.run(jump.clock)
     reported = there.reported()
     assert reported["state"] == "rolled_back" and reported["foreign_edit"] is True
-    assert there.wireless.read_bytes() == before and (there.wireless.parent / "wireless.rwagent-foreign").read_bytes() == before + b"\n"
+    assert there.wireless.read_bytes() == before and (there.folder / "state/foreign.wireless").read_bytes() == before + b"\n"
 
 
 def test_an_edit_while_it_is_planned_refuses_the_push(there: Place) -> None:
@@ -536,6 +564,216 @@ def test_no_key_is_in_what_root_says_or_logs(there: Place, caplog: pytest.LogCap
     text = b"".join(said) + caplog.text.encode()
     assert b"sangat-rahasia" not in text and b"lebih-rahasia!" not in text
     assert "lebih-rahasia!" in there.wireless.read_text() and "lebih-rahasia!" in (there.folder / "state/revisions.json").read_text()
+
+
+# What fails for a while.
+
+
+class End(Exception):
+    """The test has seen enough of a watcher."""
+
+
+def watch(there: Place, jump: Jump, turns: int, each: Callable[[int], None], store: SimulatedStore | None = None) -> None:
+    """Watch for some breaths; `each` plays the world."""
+    number = 0
+
+    def then() -> None:
+        nonlocal number
+        number += 1
+        if number > turns:
+            raise End
+        each(number)
+
+    jump.then = then
+    with pytest.raises(End):
+        there.run(jump.clock, store, mode="watch")
+
+
+def hindered(there: Place, until: str) -> Place:
+    """A place whose rollback cannot run until shell says that it can."""
+    folder = there.folder / "ash"
+    shutil.copytree(guard.DIRECTORY, folder)
+    (folder / "rollback").write_text(f"echo >>{there.folder}/tried\n{until} || exit 1\n" + (folder / "rollback").read_text())
+    return there._replace(scripts=there.scripts._replace(directory=str(folder)))
+
+
+def test_a_push_that_cannot_be_taken_back_keeps_the_next_waiting(there: Place) -> None:
+    """The watcher destroys no journal, says no verdict before there is one, and goes on once it could."""
+    confirmed(there)
+    before, said = there.wireless.read_bytes(), list[tuple[Any, Any]]()
+    place = hindered(there, f"[ -e {there.folder}/mended ]")
+    tries = there.folder / "tried"
+
+    def each(number: int) -> None:
+        said.append((there.reported().get("revision"), there.reported()["state"]))
+        if tries.exists() and len(tries.read_text()) == 4:
+            there.push(9, {})
+        if tries.exists() and len(tries.read_text()) == 9:
+            assert (there.pending / "before.wireless").read_bytes() == before
+            (there.folder / "mended").write_bytes(b"")
+        if said[-1][0] == 9:
+            there.confirm()
+
+    there.push(8, OTHER)
+    watch(place, Jump(), 260, each)
+    ends = [(entry["revision"], entry["state"]) for entry in there.status("history")["entries"]]
+    assert ends == [(9, "confirmed"), (8, "rolled_back"), (7, "confirmed")] and (8, "failed") not in said
+
+
+def test_a_rollback_that_fails_at_first_is_no_failure(there: Place) -> None:
+    """Three tries, as the guard makes; one verdict."""
+    confirmed(there)
+    there.push(8, OTHER)
+    hindered(there, f'[ "$(cat {there.folder}/tried | tr "\\n" x)" = xxx ]').run(Jump().clock)
+    assert there.reported()["state"] == "rolled_back" and [one["revision"] for one in there.status("history")["entries"]] == [8, 7]
+
+
+def test_a_rollback_marked_failed_is_tried_once_more(there: Place) -> None:
+    """Before a person is called."""
+    confirmed(there)
+    there.push(8, OTHER)
+    mark = f'if [ "$(cat {there.folder}/tried | tr "\\n" x)" != xxxx ]; then printf "not_on_air\\n\\n" >"$1/pending/failed"; false; fi'
+    assert hindered(there, mark).run(Jump().clock) == 0
+    assert there.reported()["state"] == "rolled_back" and not (there.folder / "state/unrestored").exists()
+
+
+def test_the_watcher_outlives_a_configuration_that_cannot_be_read(there: Place) -> None:
+    """The push is busy, and passes when it can."""
+    jump, store = confirmed(there), there.store()
+    real, seen = store.paths, list[Any]()
+
+    def paths() -> dict[str, str]:
+        if 2 <= len(seen) < 20:
+            raise Unavailable("two files of nearly one name")
+        return real()
+
+    store.paths = paths  # type: ignore[method-assign]
+
+    def each(number: int) -> None:
+        seen.append((there.reported()["state"], there.reported().get("reason")))
+        if number == 3:
+            there.push(8, OTHER)
+        there.confirm()
+
+    watch(there, jump, 1600, each, store)
+    assert ("rejected", "busy") in seen and seen[-1] == ("confirmed", None) and there.reported()["revision"] == 8
+
+
+def test_the_watcher_outlives_a_full_ram_and_a_broken_flash(there: Place) -> None:
+    """One fault after the other, and then it works."""
+    jump = confirmed(there)
+    names = ("judged.new", "verified.new", "step.new", "applier.new")
+
+    def each(number: int) -> None:
+        if number == 3:
+            for name in names:
+                (there.folder / "apply" / name).mkdir()
+            there.push(8, OTHER)
+        if number == 30:
+            for name in names:
+                (there.folder / "apply" / name).rmdir()
+        there.confirm()
+
+    watch(there, jump, 1600, each)
+    assert (there.reported()["revision"], there.reported()["state"]) == (8, "confirmed")
+
+
+def test_the_watcher_outlives_what_nobody_thought_of(there: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any error of the system in a turn: said, settled, tried again."""
+    real, calls = wall.Inbox.read, list[str]()
+
+    def read(self: wall.Inbox, name: str, most: int = wall.MOST_BYTES) -> bytes | None:
+        calls.append(name)
+        if len(calls) < 3:
+            raise OSError(23, "Too many open files in system")
+        return real(self, name, most)
+
+    monkeypatch.setattr(wall.Inbox, "read", read)
+    there.push(7)
+    watch(there, Jump(), 60, lambda number: there.confirm())
+    assert there.reported()["state"] == "confirmed"
+
+
+@pytest.mark.parametrize("mode", ["once", "watch"])
+def test_a_floor_written_by_hand_is_heard(mode: Any, there: Place) -> None:
+    """What was refused because the memory is lost is judged again, in a watcher without a restart."""
+    confirmed(there)
+    (there.folder / "state/revisions.json").write_bytes(b"")
+    there.push(8, OTHER)
+    said: list[Any] = []
+
+    def each(number: int) -> None:
+        said.append(there.reported().get("reason"))
+        if said.count("stale") == 2:
+            (there.folder / "state/floor").write_text("7\n")
+        there.confirm()
+
+    if mode == "watch":
+        watch(there, Jump(), 60, each)
+    else:
+        there.run(Jump().clock)
+        assert there.reported()["reason"] == "stale"
+        (there.folder / "state/floor").write_text("7\n")
+        there.run_confirmed(Jump())
+    assert (there.reported()["revision"], there.reported()["state"]) == (8, "confirmed")
+
+
+def test_refusals_that_cost_no_check_are_spaced_and_read_nothing(there: Place) -> None:
+    """A daemon that puts garbage there without end, in this run or the next."""
+    jump, store, read = confirmed(there), there.store(), list[int]()
+    real = store.tree
+
+    def tree() -> Any:
+        read.append(1)
+        return real()
+
+    store.tree = tree  # type: ignore[method-assign]
+    there.wireless.write_text(there.wireless.read_text().replace(SSID, "Diubah"))
+    began = jump.uptime
+    jump.then = lambda: there.put("desired", b"garbage %d" % jump.uptime) if jump.uptime - began < 19 else None
+    there.put("desired", b"garbage")
+    there.run(jump.clock, store)
+    assert len(read) == 1 and there.reported()["reason"] == "malformed" and there.reported()["drift"]
+    began = jump.uptime
+    for number in range(4):
+        there.put("desired", b"more %d" % number)
+        there.run(jump.clock, store)
+    assert jump.uptime - began >= 6
+
+
+@pytest.mark.parametrize("mode", ["once", "settle", "watch"])
+def test_who_is_withdrawn_touches_nothing(mode: Any, there: Place) -> None:
+    """Until the reboot; the watcher ends."""
+    there.push(7)
+    (there.folder / "apply/withdrawn").write_bytes(b"")
+    before = snapshot(there.folder / "state")
+    assert there.run(Jump().clock, mode=mode) == 1 and snapshot(there.folder / "state") == before
+    assert not (there.folder / "run/status/config.json").exists()
+
+
+@pytest.mark.parametrize("is_hostile", [False, True])
+def test_what_was_left_half_done_is_taken_back_without_a_status_directory(is_hostile: bool, there: Place) -> None:
+    """The daemon's directory is missing after a boot, or is hostile: root rolls back and books, and refuses only then."""
+    confirmed(there)
+    before = there.wireless.read_bytes()
+    jump = Jump()
+
+    def cut() -> None:
+        raise End
+
+    jump.then = cut
+    there.push(8, OTHER)
+    with pytest.raises(End):
+        there.run(jump.clock)
+    assert there.wireless.read_bytes() != before
+    shutil.rmtree(there.folder / "run/status")
+    if is_hostile:
+        (there.folder / "run/status").symlink_to(there.folder / "state")
+    else:
+        shutil.rmtree(there.folder / "run")
+    with pytest.raises(Rejected):
+        there.run(Jump().clock)
+    assert there.wireless.read_bytes() == before and there.memory()["revision"] == 8 and not there.pending.exists()
 
 
 # The program.

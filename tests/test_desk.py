@@ -87,9 +87,53 @@ def test_not_being_heard_does_not_stop_the_work(there: Place) -> None:
     assert os.listdir(there.folder / "state") == []
 
 
+def test_a_rejected_file_is_judged_again_when_asked_for(there: Place) -> None:
+    """By another mark beside it, once for each, across runs; a file with any other verdict is not."""
+    one = desk(there, Jump())
+    for state, is_new in (("rejected", True), ("confirmed", False)):
+        one.handled, one.reported = sha256(b"push"), {"state": state}
+        assert one.is_new(b"push", state.encode()) is is_new
+        one.publish()
+        assert not one.is_new(b"push", state.encode())
+        assert not desk(there, Jump()).is_new(b"push", state.encode())
+        assert not one.is_new(b"push")
+
+
+def test_a_plan_is_made_again_when_asked_for_and_said_again(there: Place) -> None:
+    """The box may be another; the daemon waits for a new file, though its words be the same."""
+    one = desk(there, Jump())
+    one.put_plan(b"plan", {"v": 1, "state": "planned"})
+    before = os.stat(there.folder / "run/status/plan.json").st_ctime_ns
+    assert one.is_new_plan(b"plan", b"mark") and not one.is_new_plan(b"plan", b"mark")
+    one.put_plan(b"plan", {"v": 1, "state": "planned"})
+    assert os.stat(there.folder / "run/status/plan.json").st_ctime_ns != before
+    assert not desk(there, Jump()).is_new_plan(b"plan", b"mark")
+
+
+def test_a_refusal_in_between_hides_neither_retry_nor_hold(there: Place) -> None:
+    """Of the highest revision: said beside the verdict on another file, and no reason to judge that one again."""
+    jump = Jump()
+    one = desk(there, jump)
+    one.handled, one.reported = sha256(b"lower"), {"state": "rejected"}
+    one.memory_retry_at, one.is_held = jump.uptime + 90, True
+    one.publish()
+    assert (there.status()["retry_in_s"], there.status()["held"]) == (90, True)
+    jump.uptime += 100
+    assert not one.is_new(b"lower")
+
+
 @pytest.mark.parametrize("garbage", [b"", b"[]", b"{", b'{"handled":1,"reported":[],"retry_at":"x"}', b"\xff"])
 def test_a_memory_that_is_none_is_forgotten(garbage: bytes, there: Place) -> None:
     """It is RAM: the push is judged again."""
     (there.folder / "apply/judged").write_bytes(garbage)
     one = desk(there, Jump())
     assert (one.handled, one.reported, one.retry_at) == ("", {}, None)
+
+
+def test_what_cannot_be_remembered_is_still_said(there: Place) -> None:
+    """RAM is full: the verdict goes out, and nothing ends."""
+    (there.folder / "apply/judged.new").mkdir()
+    one = desk(there, Jump())
+    one.handled, one.reported = sha256(b"push"), {"state": "confirmed"}
+    one.publish()
+    assert there.reported() == {"state": "confirmed"} and not one.is_new(b"push")

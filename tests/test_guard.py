@@ -92,3 +92,17 @@ def test_a_step_names_what_it_means_to_find_it_there(tmp_path: Path) -> None:
     """One line for the guard: the step, the reason when the applier is gone, and when it is late."""
     guard.step(str(tmp_path), "reloading", if_late="reload_failed")
     assert (tmp_path / "step").read_text() == "reloading applier_died reload_failed\n"
+
+
+def test_a_step_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
+    """RAM is full, and a push must be taken back."""
+    (tmp_path / "step.new").mkdir()
+    guard.step(str(tmp_path), "rolling_back")
+    assert not (tmp_path / "step").exists()
+
+
+def test_this_process_knows_itself(tmp_path: Path) -> None:
+    """By its number; another, or garbage, it is not."""
+    guard.sign_in(str(tmp_path))
+    (tmp_path / "guard").write_text("1 5\n")
+    assert guard.is_us(str(tmp_path), "applier") and not guard.is_us(str(tmp_path), "guard") and not guard.is_us(str(tmp_path), "nobody")

@@ -155,3 +155,15 @@ def test_ready_goes_before_anything_else(tmp_path: Path) -> None:
 
     Pending(Watched(), str(tmp_path)).clear()
     assert "ready" not in seen[0] and "keep" in seen[0] and "manifest" in seen[0]
+
+
+@pytest.mark.parametrize("mark", ["", "failed", "undone", "keep"])
+def test_a_push_that_is_not_booked_is_not_written_over(mark: str, tmp_path: Path) -> None:
+    """What is needed to restore the box outlives whoever comes next."""
+    pending, journal, files = make(tmp_path)
+    pending.write(journal, files)
+    if mark:
+        (tmp_path / "pending" / mark).write_bytes(b"reboot\n\n")
+    with pytest.raises(OSError, match="earlier push"):
+        pending.write(journal._replace(run="1" * 16), files)
+    assert pending.read().run == "0" * 16

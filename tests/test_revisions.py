@@ -163,3 +163,9 @@ def test_an_unreadable_file_is_no_empty_memory(tmp_path: Path) -> None:
     os.mkdir(tmp_path / "revisions.json")
     with pytest.raises(OSError):
         load(Flash(), str(tmp_path))
+
+
+def test_a_push_that_met_somebody_elses_edit_is_tried_again() -> None:
+    """Taken back because the file had just been changed: that passes."""
+    memory = Memory(revision=7, digest="d", attempts=1, boot="b", uptime_s=100.0, reported={"state": "rolled_back", "reason": "busy"})
+    assert rule(memory, 7, "d", "b", 699.0) == "repeat" and rule(memory, 7, "d", "b", 700.0) == "retry"

@@ -224,7 +224,7 @@ def test_what_a_cut_left_half_written_is_swept(there: Place) -> None:
     state = there.folder / "state"
     for path in (state / ".revisions.json.rwagent-new", state / ".ballast.rwagent-new", there.folder / ".file.rwagent-new"):
         path.write_bytes(b"x")
-    settling.tidy(Flash(), Places(str(state), ""), [str(there.folder / "file")])
+    settling.tidy(Flash(), Places(str(state), ""), [str(there.folder / "file")], 0.0)
     assert sorted(os.listdir(state)) == ["ballast", "revisions.json"] and not (there.folder / ".file.rwagent-new").exists()
     assert len(set((state / "ballast").read_bytes())) > 200 and (state / "ballast").stat().st_size == 16384
 
@@ -232,6 +232,61 @@ def test_what_a_cut_left_half_written_is_swept(there: Place) -> None:
 def test_a_second_tidying_writes_nothing(there: Place) -> None:
     """Promise 4: no flash write in steady state."""
     flash = Flash()
-    settling.tidy(Flash(), Places(str(there.folder / "state"), ""), [str(there.folder / "file")])
-    settling.tidy(flash, Places(str(there.folder / "state"), ""), [str(there.folder / "file")])
+    settling.tidy(Flash(), Places(str(there.folder / "state"), ""), [str(there.folder / "file")], 0.0)
+    settling.tidy(flash, Places(str(there.folder / "state"), ""), [str(there.folder / "file")], 0.0)
     assert flash.writes_total == 0
+
+
+def test_a_full_flash_is_tried_for_the_ballast_once_an_hour(there: Place) -> None:
+    """Each try costs the chip, and there is one at every ring."""
+    places, full = Places(str(there.folder / "state"), str(there.folder / "apply")), Failing(*["ballast"] * 9)
+    for uptime_s in (100.9, 100.9, 3000.0, 3699.0, 3700.0, 3800.0):
+        settling.tidy(full, places, [], uptime_s)
+    assert full.fails == ["ballast"] * 7
+
+
+@pytest.mark.parametrize("mark", [(), ("failed",)])
+def test_an_unreadable_journal_is_taken_back_before_it_is_set_aside(mark: tuple[str, ...], there: Place) -> None:
+    """The script needs its manifest only; a person is told."""
+    jump = Jump()
+    leave(there, jump, *mark)
+    (there.pending / "verdict").write_bytes(b'{"rev')
+    outcome = settle(there, jump)
+    assert outcome is not None and (outcome.memory.reported or {})["state"] == "failed" and outcome.memory.revision == 6
+    assert (there.folder / "file").read_bytes() == b"before" and (there.folder / "state/unrestored").exists()
+    assert revisions.load(Flash(), str(there.folder / "state")) == outcome.memory
+
+
+def without_rollback(there: Place) -> Place:
+    """A place whose rollback cannot run, and writes no mark."""
+    (there.folder / "ash").mkdir()
+    (there.folder / "ash/rollback").write_text(f"echo >>{there.folder}/tried\nexit 1\n")
+    return there._replace(scripts=there.scripts._replace(directory=str(there.folder / "ash")))
+
+
+@pytest.mark.parametrize("is_torn", [False, True])
+def test_a_push_that_cannot_be_taken_back_yet_has_no_verdict(is_torn: bool, there: Place) -> None:
+    """Its journal stays; three tries with pauses; what is remembered is as before."""
+    jump = Jump()
+    leave(there, jump)
+    if is_torn:
+        (there.pending / "verdict").write_bytes(b"")
+    outcome = settle(without_rollback(there), jump)
+    assert outcome is not None and not outcome.is_ended and not outcome.is_durable and outcome.memory == SIX
+    assert (there.pending / "before.wireless").exists() and (there.folder / "tried").read_text() == "\n" * 3 and jump.slept_s == 10
+
+
+@pytest.mark.parametrize("name", ["guard", "applier"])
+def test_nobody_waits_for_himself(name: str, there: Place) -> None:
+    """The guard has become the settle command, or the watcher is the applier that its guard waits for."""
+    jump = Jump()
+    leave(there, jump)
+    sleeper = subprocess.Popen(["sleep", "600"])
+    (there.folder / "apply/guard").write_text(f"{sleeper.pid} {guard.started(sleeper.pid)}\n")
+    (there.folder / "apply" / name).write_text(f"{os.getpid()} {guard.started(os.getpid())}\n")
+    try:
+        outcome = settle(there, jump)
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+    assert outcome is not None and outcome.is_durable and jump.slept_s == 0

@@ -68,7 +68,7 @@ def raising(error: Exception) -> Any:
         ({"busy": lambda: "somebody's edits are staged"}, "rejected", "busy", True),
         ({"stage": raising(Rejected("no place for tx_power"))}, "rejected", "unsupported", False),
         ({"stage": raising(Unavailable("uci wrote something else"))}, "rolled_back", "read_back", False),
-        ({"stage": raising(OSError(28, "No space left on device"))}, "rolled_back", "write_failed", False),
+        ({"stage": raising(OSError(28, "No space left on device"))}, "rejected", "busy", True),
         ({"stage": lambda edits, directory: {"wireless": None}}, "rejected", "unsupported", False),
     ],
 )
@@ -85,7 +85,8 @@ def test_without_a_guard_nothing_is_touched(there: Place) -> None:
     scripts = there.scripts._replace(shell=("/nonexistent/sh",))
     with pytest.raises(Stop) as stopped:
         carry_out(there._replace(scripts=scripts))
-    assert stopped.value.reason == "write_failed" and not there.pending.exists() and not there.wireless.exists()
+    assert (stopped.value.state, stopped.value.reason, stopped.value.is_passing) == ("rejected", "busy", True)
+    assert not there.pending.exists() and not there.wireless.exists()
 
 
 def test_the_journal_and_the_guard_are_there_before_the_first_file(there: Place, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,4 +190,44 @@ def test_an_edit_between_the_journal_and_the_file_is_not_written_over(there: Pla
     monkeypatch.setattr(Flash, "put", put)
     reported = carry_out(there, store).memory.reported or {}
     assert (reported["state"], reported["reason"], reported["foreign_edit"]) == ("rolled_back", "busy", True)
-    assert (there.wireless.parent / "wireless.rwagent-foreign").read_bytes() == tree + b" "
+    assert (there.folder / "state/foreign.wireless").read_bytes() == tree + b" "
+
+
+def test_a_push_that_is_not_at_its_end_is_never_written_over(there: Place) -> None:
+    """Its journal is all that can restore the box."""
+    (there.pending).mkdir()
+    (there.pending / "ready").write_bytes(b"")
+    (there.pending / "before.wireless").write_bytes(b"the old one")
+    with pytest.raises(Stop) as stopped:
+        carry_out(there)
+    assert (stopped.value.reason, stopped.value.is_passing) == ("busy", True) and (there.pending / "before.wireless").exists()
+
+
+def test_who_is_withdrawn_while_the_journal_is_written_stops(there: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before `ready` sysupgrade sees no push; from then on the applier sees the mark."""
+    real = Pending.write
+
+    def write(self: Pending, *parts: Any) -> None:
+        (there.folder / "apply/withdrawn").write_bytes(b"")
+        real(self, *parts)
+
+    monkeypatch.setattr(Pending, "write", write)
+    with pytest.raises(Stop) as stopped:
+        carry_out(there)
+    assert stopped.value.reason == "busy" and not there.pending.exists() and not there.wireless.exists()
+
+
+def test_no_room_in_ram_stops_it_before_anything_is_touched(there: Place) -> None:
+    """The applier cannot sign in: no guard would find it."""
+    (there.folder / "apply/applier.new").mkdir()
+    with pytest.raises(Stop) as stopped:
+        carry_out(there)
+    assert stopped.value.is_passing and not there.pending.exists() and not there.wireless.exists()
+
+
+def test_a_stage_that_cannot_be_made_stops_it(there: Place) -> None:
+    """RAM is full."""
+    (there.folder / "apply/stage").write_bytes(b"")
+    with pytest.raises(Stop) as stopped:
+        carry_out(there)
+    assert stopped.value.is_passing

@@ -101,3 +101,21 @@ def test_what_is_no_push_costs_no_check(raw: bytes, code: str, tmp_path: Path) -
     with pytest.raises(Refused) as refused:
         verifying.read(raw, keys(tmp_path))
     assert refused.value.code == code
+
+
+def test_a_gate_that_cannot_remember_stays_closed(tmp_path: Path) -> None:
+    """No signature is checked while RAM is full: who starts us again and again would get one each time."""
+    trusted, gate = keys(tmp_path), Gate(str(tmp_path), Jump().clock, SPACING)
+    (tmp_path / "verified.new").mkdir()
+    with pytest.raises(Refused) as refused:
+        verifying.check(verifying.read(signed(7), trusted), trusted, gate, str(tmp_path))
+    assert refused.value.code == "busy" and gate.wait_s() == 10
+
+
+def test_a_check_that_cannot_be_counted_has_its_verdict(tmp_path: Path) -> None:
+    """When it was made is remembered."""
+    gate = Gate(str(tmp_path), Jump().clock, SPACING)
+    gate.begin()
+    (tmp_path / "verified.new").mkdir()
+    gate.end(False)
+    assert gate.refusals == 1
