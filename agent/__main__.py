@@ -58,7 +58,7 @@ class Command(NamedTuple):
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and give its exit code."""
     words = sys.argv[1:] if arguments is None else arguments
-    options = _plain_run(words) or Options(**vars(_parser().parse_args(words)))
+    options = _plain_run(words) or _parsed(words)
     try:
         return COMMANDS[options.command].run(options)
     except Faults as error:
@@ -78,6 +78,17 @@ def _plain_run(words: list[str]) -> Options | None:
     if words == ["run"]:
         return Options("run", settings.DEFAULT_FILE)
     return Options("run", words[2]) if len(words) == 3 and words[:2] == ["run", "--config"] and not words[2].startswith("-") else None
+
+
+def _parsed(words: list[str]) -> Options:
+    parser = _parser()
+    found, rest = parser.parse_known_args(words)
+    # argparse takes a FILE that may be left out only directly behind its word: `plan --json FILE` leaves it over.
+    if COMMANDS[found.command].words and not found.file and len(rest) == 1 and not rest[0].startswith("-"):
+        found.file = rest.pop()
+    if rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    return Options(**vars(found))
 
 
 def _parser() -> ArgumentParser:
@@ -162,15 +173,11 @@ def _config(options: Options) -> int:
         return _complain("usage: rwagent config show | plan FILE | history  [--config FILE] [--json]", BAD_INPUT)
     chosen = settings.load(options.config)
     if options.word == "plan":
-        planned = config_command.plan(chosen, options.file)
-        _print(planned.text)
-        return DONE if planned.is_well else FAILED
-    if options.word == "history":
-        _print(config_command.history_json(chosen) if options.json else config_command.history(chosen))
-        return DONE
-    text, has_word = config_command.show(chosen)
-    _print(config_command.to_json(chosen) if options.json else text)
-    return DONE if has_word else FAILED
+        answer = config_command.plan(chosen, options.file, options.json)
+    else:
+        answer = (config_command.history if options.word == "history" else config_command.show)(chosen, options.json)
+    _print(answer.text)
+    return DONE if answer.is_well else FAILED
 
 
 def _version(_options: Options) -> int:

@@ -21,20 +21,22 @@ from agent.dial import Dial, Way
 from agent.dialect import NAMES, Dialect
 from agent.echo import Echo
 from agent.errors import Unavailable
-from agent.link import Connected, Ending, Event, Limits, Link, Lost, Message, Plan, Presence, Published, Refused
+from agent.link import Connected, Ending, Event, Flooded, Limits, Link, Lost, Message, Plan, Presence, Published, Refused
 from agent.notices import NO_REASON, UNSUPPORTED_VERSION, Secret, Terms, Will
-from agent.session import Session
+from agent.session import MOST_INCOMING_BYTES, Session
 from agent.wire import messages, topics
 
 if TYPE_CHECKING:
     from agent.settings import BrokerSettings
 
-__all__ = ["Broker", "Connected", "Event", "Limits", "Lost", "Message", "Presence", "Published", "Refused", "Status"]
+__all__ = ["Broker", "Connected", "Event", "Flooded", "Limits", "Lost", "Message", "Presence", "Published", "Refused", "Status"]
 
 LOG = logging.getLogger(__name__)
 
 HUNG_DIALS = 2
 OWN_NAMES = 64
+# So many packets too large, one after the other, are one that the broker retains: it would come with every connection.
+FLOODS = 2
 # The thread's own end comes first, so that its reason is told rather than ours.
 DIAL_RATIO = 0.9
 MAX_PASSWORD_BYTES = 4096
@@ -103,6 +105,8 @@ class Broker:
         self._taken_at: float | None = None
         # After a packet too large to take: it would be delivered again and again, were the broker not told to forget it.
         self._must_forget = False
+        self._floods = 0
+        self._narrow_until = 0.0
         self._has_told_of_echo = False
 
     # What the daemon asks.
@@ -125,7 +129,10 @@ class Broker:
             return NEVER_S
         if self._dial is not None:
             return max(0.0, self._dial_until - now)
-        return max(0.0, (self._next_at if self._link is None else self._link.due_at(now)) - now)
+        if self._link is None:
+            return max(0.0, self._next_at - now)
+        due_at = self._link.due_at(now)
+        return max(0.0, (min(due_at, self._narrow_until) if self._link.is_narrow and self._link.is_open else due_at) - now)
 
     def room(self) -> int:
         """Say how many messages may be handed over now."""
@@ -250,7 +257,8 @@ class Broker:
         names = [*self._names, name]
         will = Will(f"{self._plan.root}/{topics.PRESENCE}", self._plan.presence.lost(name), messages.JSON, self._plan.limits.will_delay_s)
         session = Session(outcome.sock, self._client_id, self._dialect.version(now), terms, will)
-        self._link = Link(self._plan, session, names, self._was_born, self._echo, self._events, now)
+        plan = self._plan._replace(is_narrow=now < self._narrow_until)
+        self._link = Link(plan, session, names, self._was_born, self._echo, self._events, now)
 
     def _terms(self) -> Terms:
         settings, limits = self._settings, self._plan.limits
@@ -263,6 +271,8 @@ class Broker:
         link.advance(now)
         if link.is_accepted and not was_accepted:
             self._begin(link, now)
+        if link.is_narrow and link.is_open and now >= self._narrow_until:
+            link.widen()
         if link.has_met_other:
             # mosquitto 2.0, and every broker in 3.1.1, takes a session over without a word; the other's birth tells.
             link.has_met_other = False
@@ -283,6 +293,8 @@ class Broker:
         self._backoff.connected(now)
         self._enter("connected", now)
         LOG.info("connected: broker=%s protocol=%s session=%s", self._plan.where, NAMES[link.protocol], link.name)
+        if link.is_narrow:
+            self._events.append(Flooded(MOST_INCOMING_BYTES))
 
     def _end(self, ending: Ending, now: float) -> None:
         pace = backoff.pace(ending.code)
@@ -305,6 +317,7 @@ class Broker:
             self._was_born = self._was_born or link.has_own_birth
             self._ignored += link.ignored + link.is_flooded
             self._must_forget = link.is_flooded or (self._must_forget and not link.is_accepted)
+            self._count_flood(link, now)
         if link is not None and link.is_accepted:
             self._events.append(Lost(reason))
             LOG.warning("connection lost: reason=%s", reason)
@@ -313,6 +326,15 @@ class Broker:
         self._logged_reason = reason
         self._next_at = now + self._backoff.wait_s(now, pace)
         self._enter("waiting", now)
+
+    def _count_flood(self, link: Link, now: float) -> None:
+        if link.is_flooded:
+            self._floods += 1
+        elif link.is_accepted and not link.is_narrow:
+            self._floods = 0
+        if link.is_flooded and self._floods >= FLOODS:
+            self._narrow_until = now + self._plan.limits.narrow_s
+            LOG.warning("no pushes are asked for now, too large a packet came with them: most_bytes=%d", MOST_INCOMING_BYTES)
 
     # The end.
 

@@ -260,6 +260,7 @@ class Daemon:
         self.settings = self.settings._replace(report=report)
         self.post.interval_s = report.interval_s
         self.sensing.budget_s = _budget_s(self.settings)
+        self.router.pace(report.interval_s, report.sample_s)
         now = self.clock.monotonic()
         for name, seconds in (("sample", report.sample_s), ("report", report.interval_s)):
             self._due[name] = min(self._due[name], now + seconds)

@@ -1,4 +1,4 @@
-"""The daemon's letter box for root: run_dir/inbox, where a push lies until root has looked at it.
+"""The daemon's letter box for root: run_dir/inbox, where a push lies until root has looked at it, beside it a mark that asks for another look.
 
 Whole files by rename, the newest wins. Root trusts nothing that lies here, and neither deletes nor writes in it.
 """
@@ -12,6 +12,7 @@ from agent.said import read_bytes
 from agent.wire import jws
 
 DESIRED, PLAN, CONFIRM = "desired", "plan", "confirm"
+AGAIN = ".again"
 # The one algorithm, where Python has it by itself: hashlib would bring all of OpenSSL's for 110 KiB of private memory.
 _MODULES = ("_sha2", "_sha256", "hashlib")
 
@@ -22,10 +23,18 @@ class Inbox:
     def __init__(self, run_dir: str) -> None:
         self._folder = os.path.join(run_dir, "inbox")
 
+    def read(self, name: str) -> bytes | None:
+        """Give the file that lies there, None when there is none."""
+        return read_bytes(os.path.join(self._folder, name), jws.MAX_BYTES)
+
     def lying(self, name: str) -> str:
         """Give the SHA-256 (hex) of the file that lies there, "" when there is none."""
-        found = read_bytes(os.path.join(self._folder, name), jws.MAX_BYTES)
+        found = self.read(name)
         return "" if found is None else sha256(found)
+
+    def ask_again(self, name: str) -> None:
+        """Have root look once more at a file that it has judged; OSError when it cannot be asked."""
+        self.put(name + AGAIN, os.urandom(8).hex().encode())
 
     def put(self, name: str, content: bytes) -> None:
         """Put a file there in the place of the former one; OSError when it cannot be written."""

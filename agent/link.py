@@ -16,7 +16,7 @@ from agent.dialect import NAMES
 from agent.echo import Echo
 from agent.notices import NO_REASON, REFUSED, Accepted, Acknowledged, Arrived, Ended, Subscribed
 from agent.session import Session
-from agent.wire import messages, topics
+from agent.wire import jws, messages, topics
 
 LOG = logging.getLogger(__name__)
 
@@ -37,6 +37,7 @@ class Limits(NamedTuple):
     session_expiry_s: int = 4 * 3600
     will_delay_s: int = 60
     rebirth_s: float = 10.0
+    narrow_s: float = 600.0
 
 
 class Presence(Protocol):
@@ -87,11 +88,17 @@ class Message(NamedTuple):
     is_retained: bool
 
 
-Event = Connected | Lost | Published | Refused | Message
+class Flooded(NamedTuple):
+    """The broker sent packets of more than `limit` bytes again and again, so the pushes are not subscribed to for a while."""
+
+    limit: int
+
+
+Event = Connected | Lost | Published | Refused | Message | Flooded
 
 
 class Plan(NamedTuple):
-    """What every connection of this agent has in common."""
+    """What every connection of this agent has in common; `is_narrow`: one that is begun without the pushes."""
 
     root: str
     presence: Presence
@@ -100,6 +107,7 @@ class Plan(NamedTuple):
     limits: Limits
     where: str
     is_tls: bool
+    is_narrow: bool = False
 
 
 class Ending(NamedTuple):
@@ -123,6 +131,7 @@ class Link:
 
     def __init__(self, plan: Plan, session: Session, names: Sequence[str], was_born: bool, echo: Echo, events: deque[Event], now: float) -> None:
         """`names`: this process's sessions, this one last; `was_born`: whether an earlier one heard its own birth."""
+        self.is_narrow = plan.is_narrow
         self.name = names[-1]
         self.has_met_other = False
         self.protocol = session.protocol
@@ -135,8 +144,8 @@ class Link:
         self._was_born = was_born
         self._echo = echo
         self._events = events
-        self._asked = ((topics.PRESENCE, 1), (topics.ECHO, 0), *((below, 1) for below in plan.subscriptions))
-        self._below = {f"{plan.root}/{below}": below for below, _ in self._asked}
+        self._asked = ((topics.PRESENCE, 1), (topics.ECHO, 0), *((below, 1) for below in plan.subscriptions if not (plan.is_narrow and below in topics.PUSHES)))
+        self._below = {f"{plan.root}/{below}": below for below in (topics.PRESENCE, topics.ECHO, *plan.subscriptions)}
         self._connack_until = now + plan.limits.connack_s
         self._in_flight: dict[int, _Flight] = {}
         self._most_in_flight = plan.limits.in_flight
@@ -223,6 +232,12 @@ class Link:
             return False
         return self._stop_mid not in self._in_flight
 
+    def widen(self) -> None:
+        """Subscribe to the pushes, which this connection was begun without."""
+        self._asked = tuple((below, 1) for below in self._plan.subscriptions if below in topics.PUSHES)
+        self._session.subscribe([(f"{self._plan.root}/{below}", qos) for below, qos in self._asked])
+        self.is_narrow = False
+
     def disconnect(self) -> None:
         """Say goodbye, so that the will is not published, and close."""
         self._session.disconnect()
@@ -274,7 +289,9 @@ class Link:
 
     def _take_arrived(self, notice: Arrived, now: float) -> None:
         below = self._below.get(notice.topic or "")
-        if below is None or len(notice.payload) > self._plan.limits.message_bytes:
+        # Of a push that is too long the city hears so: as much is handed up as tells that.
+        payload = notice.payload[: jws.MAX_BYTES + 1] if below in topics.PUSHES else notice.payload
+        if below is None or len(payload) > self._plan.limits.message_bytes:
             self.ignored += 1
             return
         self._echo.proved(now)
@@ -284,7 +301,7 @@ class Link:
             elif below == topics.PRESENCE:
                 self._hear_presence(messages.parse_presence(notice.payload), now)
             elif len(self._events) < QUEUED_EVENTS:
-                self._events.append(Message(below, notice.payload, notice.is_retained))
+                self._events.append(Message(below, payload, notice.is_retained))
             else:
                 self.ignored += 1
         except messages.Malformed:

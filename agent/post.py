@@ -51,6 +51,10 @@ class Post:
         """Publish a message that is not retained as soon as there is a connection; it replaces one of its topic that still waits."""
         self._news[topic] = payload
 
+    def is_under_way(self, topic: str) -> bool:
+        """Say whether the newest message of a topic waits still, or for its PUBACK."""
+        return topic in self._news or topic in self._refused_news or any(topic == under_way for under_way, _ in self._news_under_way.values())
+
     def drain(self) -> list[Event]:
         """Give what came since the last call and is not the post's: connections that came and went, messages on other topics than `ack`."""
         others, self._others = self._others, []

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from agent.broker import Broker, Connected, Event, Lost, Message
+from agent.broker import Broker, Connected, Event, Flooded, Lost, Message
 from agent.errors import Unavailable
 from agent.inbox import CONFIRM, DESIRED, PLAN, Inbox, sha256
 from agent.post import Post
@@ -28,6 +28,8 @@ WRITE_EVERY_S = 1.0
 LOOK_EVERY_S = 1.0
 RING_EVERY_S = 10.0
 REFUSE_EVERY_S = 10.0
+AGAIN_EVERY_S = 10.0
+DEAF_S = 10.0
 STRANGER_EVERY_S = 60.0
 QUIET_S = 600.0
 REFUSALS = 3
@@ -36,6 +38,8 @@ PATIENCE_S = 60.0
 # Longer than any push may take: a status that says "testing" after that was left there by somebody who died.
 LONGEST_PUSH_S = 900.0
 NEVER_S = 3600.0
+# Rejected for now only: root's time for another try is then this file's own.
+PASSING = ("busy", "unsupported")
 
 
 class _Slot:
@@ -46,6 +50,8 @@ class _Slot:
         self.waiting: bytes | None = None
         self.lying = lying
         self.handled = ""
+        self.is_asked_again = False
+        self.again_at = 0.0
 
     @property
     def is_awaited(self) -> bool:
@@ -84,11 +90,14 @@ class Push:
         self._session: str | None = None
         self._to_confirm = self._confirmed = ""
         self._refusals: dict[str, bytes] = {}
-        self._refusal_logged = ""
+        self._refusals_logged: set[tuple[str, str]] = set()
+        # The push that root tries or will try again, by its SHA-256: it comes back when another lies in its place at that time.
+        self._tried: tuple[str, bytes] | None = None
+        self._deaf_run = ""
         self._received = self._passed_on = self._refused = self._rung = 0
         now = monotonic()
         self._write_at = self._ring_at = self._refuse_at = self._look_at = self._stirred_at = now
-        self._quiet_until = self._stranger_at = now
+        self._quiet_until = self._stranger_at = self._deaf_at = now
         self._has_told = False
         self._is_news = False  # what is found at the start may be of last week
         self.said = NOTHING
@@ -116,9 +125,10 @@ class Push:
         moments = [self._monotonic() + NEVER_S]
         if any(slot.waiting is not None for slot in (self._desired, self._plan)):
             moments.append(max(self._write_at, self._quiet_until))
+        moments += [max(slot.again_at, self._quiet_until) for slot in (self._desired, self._plan) if slot.is_asked_again]
         if self._is_ring_wanted():
             moments.append(self._ring_at)
-        elif self.said.retry_at_uptime_s is not None:
+        elif self.said.retry_at_uptime_s is not None and self._can_try_again():
             moments.append(self._monotonic() + max(0.0, self.said.retry_at_uptime_s - self._uptime()))
         if self._is_under_way():
             moments.append(self._look_at)
@@ -135,6 +145,8 @@ class Push:
             self._announce()
         elif isinstance(event, Lost):
             self._session = None
+        elif isinstance(event, Flooded):
+            self._refuse(self._desired, jws.Refused("oversize", f"the broker kept a packet of more than {event.limit} bytes for us"), None)
         elif isinstance(event, Message) and event.topic == topics.CONFIG_REPORTED:
             self._hear(event.payload)
         elif isinstance(event, Message):
@@ -148,8 +160,11 @@ class Push:
         for slot in (self._desired, self._plan):
             if slot.waiting is not None and now >= max(self._write_at, self._quiet_until):
                 self._write(slot, slot.waiting, now)
+            if slot.is_asked_again and now >= max(slot.again_at, self._quiet_until):
+                self._answer_again(slot, now)
         if now >= self._ring_at and self._is_ring_wanted():
             self._ring(now)
+        self._notice_deafness(now)
         if self._refusals and now >= self._refuse_at and not self._is_under_way():
             self._tell_refusals(now)
 
@@ -166,7 +181,8 @@ class Push:
         planned = None if found is None else parse_plan(found)
         if planned is not None:
             was_awaited, self._plan.handled = self._plan.is_awaited, planned.handled
-            if was_awaited and not self._plan.is_awaited:
+            # What is found at the start was answered to whoever asked our predecessor.
+            if was_awaited and not self._plan.is_awaited and self._is_news:
                 self._post.say(topics.CONFIG_PLAN_RESULT, messages.encode(planned.result))
         if self._to_confirm:
             self._confirm()
@@ -183,14 +199,17 @@ class Push:
                 raise jws.Refused("malformed", "the push is retained, but a plan is of its moment: expected no retain flag")
             frame = jws.parse(message.payload)
             payload = frame.payload
-            if not self._may_be_known(frame.kid):
+            is_lying = sha256(message.payload) == slot.lying
+            if not is_lying and not self._may_be_known(frame.kid):
                 raise jws.Refused("unknown_key", f"the push is signed with a key that is not trusted here, expected one of {', '.join(self.said.keys)}")
             claims.parse(payload, self._city, self._ap, claims.KINDS if slot is self._plan else (claims.KIND,))
         except jws.Refused as error:
             self._refuse(slot, error, claims.revision_of(payload))
         else:
             # The newest wins, also when it is what lies there already.
-            slot.waiting = None if sha256(message.payload) == slot.lying else message.payload
+            slot.waiting = None if is_lying else message.payload
+            # A retained one comes with each connection, and so does the verdict: only a rejected one may stand otherwise by now.
+            slot.is_asked_again = is_lying and not slot.is_awaited and (not message.is_retained or self._is_rejected())
 
     def _may_be_known(self, kid: str) -> bool:
         """Say whether root is to be asked about a key: once a minute also about one that it has not named, for it may have been given since."""
@@ -214,13 +233,43 @@ class Push:
         self._passed_on += 1
         self._stirred_at = self._ring_at = now
 
+    def _is_rejected(self) -> bool:
+        """Say whether root's last word is that it rejects what lies there."""
+        return self.said.handled == self._desired.lying and self.said.state == "rejected"
+
+    def _answer_again(self, slot: _Slot, now: float) -> None:
+        """Repeat the verdict on a push that came again; what was rejected or only planned is root's to judge once more, for the box may have changed."""
+        slot.is_asked_again, slot.again_at = False, now + AGAIN_EVERY_S
+        if slot is self._desired:
+            self._announce()
+        if slot is self._plan or self._is_rejected():
+            try:
+                self._inbox.ask_again(slot.name)
+            except OSError as error:
+                self._complain("root cannot be asked again: file=%s reason=%s", slot.name, error.strerror)
+                return
+            slot.handled = ""
+            self._stirred_at = self._ring_at = now
+
     def _is_ring_wanted(self) -> bool:
+        return self._is_retry_due() or self._desired.is_awaited or self._plan.is_awaited
+
+    def _is_retry_due(self) -> bool:
         retry_at = self.said.retry_at_uptime_s
-        is_retry_due = retry_at is not None and bool(self._desired.lying) and self._uptime() >= retry_at
-        return is_retry_due or self._desired.is_awaited or self._plan.is_awaited
+        return retry_at is not None and self._uptime() >= retry_at and self._can_try_again()
+
+    def _can_try_again(self) -> bool:
+        """Say whether the push of the retry lies there, or can be put there; without the broker it could only fail, and there are but two of them."""
+        return self._session is not None and (self._is_retry_of_lying() or self._tried is not None)
+
+    def _is_retry_of_lying(self) -> bool:
+        is_of_other = self.said.state == "rejected" and (self.said.reported or {}).get("reason") not in PASSING
+        return bool(self._desired.lying) and self.said.handled == self._desired.lying and not is_of_other
 
     def _ring(self, now: float) -> None:
         self._ring_at = now + RING_EVERY_S
+        if self._tried is not None and self._is_retry_due() and not self._desired.is_awaited and not self._is_retry_of_lying():
+            self._write(self._desired, self._tried[1], now)
         self._rung += 1
         try:
             self._router.ring()
@@ -248,7 +297,10 @@ class Push:
         """Pass on what root says anew."""
         said = self.said
         self._stirred_at, self._has_told = now, False
-        if said.refusals >= REFUSALS and said.refusals > former.refusals:
+        self._keep_tried()
+        if said.state != "rejected":
+            self._refusals_logged.clear()
+        if self._is_news and said.refusals >= REFUSALS and said.refusals > former.refusals:
             self._quiet_until = now + QUIET_S
             LOG.warning("no push is passed on for now: bad_signatures=%d quiet_s=%d", said.refusals, QUIET_S)
         if said.reported != former.reported:
@@ -261,7 +313,18 @@ class Push:
         if said.test is not None and (former.test is None or said.test.run != former.test.run):
             # Only a connection made from now on goes through what was changed.
             self._session = None
+            self._deaf_at = now + DEAF_S
             self._broker.drop()
+
+    def _keep_tried(self) -> None:
+        """Remember the push that root takes up: whatever is put into its place and refused must not cost it its retries."""
+        said = self.said
+        if said.state in config.ON_THE_WAY or (said.state == "rolled_back" and said.retry_at_uptime_s is not None):
+            if said.handled and said.handled == self._desired.lying:
+                content = self._inbox.read(DESIRED)
+                self._tried = (said.handled, content) if content is not None and sha256(content) == said.handled else None
+        elif said.state != "rejected":
+            self._tried = None
 
     def _announce(self) -> None:
         if self.said.reported is None:
@@ -285,6 +348,16 @@ class Push:
             self._confirmed, self._to_confirm = test.run, test.nonce
             self._confirm()
 
+    def _notice_deafness(self, now: float) -> None:
+        """Say once in a test why it will fail: the broker has our word, and does not give it back."""
+        test = self.said.test
+        if test is None or self._session is None or test.run in (self._confirmed, self._deaf_run) or self._post.is_under_way(topics.CONFIG_REPORTED):
+            self._deaf_at = now + DEAF_S
+        elif now >= self._deaf_at:
+            self._deaf_run = test.run
+            topic = f"{topics.root(self._city, self._ap)}/{topics.CONFIG_REPORTED}"
+            LOG.warning("the broker takes our word on the push and does not deliver it to us; allow us to read topic=%s", topic)
+
     def _confirm(self) -> None:
         try:
             self._inbox.put(CONFIRM, self._to_confirm.encode())
@@ -307,8 +380,9 @@ class Push:
             self._refusals[topics.CONFIG_REPORTED] = messages.encode(told)
         else:
             self._refusals[topics.CONFIG_PLAN_RESULT] = messages.encode(config.plan_result(revision, reason=error.code, errors=faults))
-        if self._refusal_logged != error.code:
-            self._refusal_logged = error.code
+        # Once for each reason until root takes a push: whoever may write there must not fill the log.
+        if (slot.name, error.code) not in self._refusals_logged:
+            self._refusals_logged.add((slot.name, error.code))
             LOG.warning("push refused: file=%s reason=%s: %s", slot.name, error.code, error)
 
     def _tell_refusals(self, now: float) -> None:

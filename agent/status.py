@@ -9,11 +9,24 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Mapping
 from typing import NamedTuple
 
 STATE_FILE = "daemon.json"
 MAX_BYTES = 1 << 20
 COMMAND = b"agent.daemon"
+
+
+IN_WORDS = {
+    "received": "root has it",
+    "applying": "being put in place",
+    "testing": "being tried: it stays only if the broker is reached through it",
+    "confirmed": "in force",
+    "unchanged": "in force, and nothing had to be changed for it",
+    "rejected": "not taken",
+    "rolled_back": "tried and taken back",
+    "failed": "neither it nor what was before could be established: somebody has to look",
+}
 
 
 class Status(NamedTuple):
@@ -91,6 +104,14 @@ def duration(seconds: object) -> str:
     return f"{whole} s"
 
 
+def ended(push: Mapping[str, object], when: str = "") -> str:
+    """Say how a push stands, by its revision, state and reason; no revision where nothing vouches for what it says of itself."""
+    revision, state = push.get("revision"), str(push.get("state"))
+    name = "a push without a revision" if revision is None else f"revision {revision}"
+    reason = f" ({push['reason']})" if isinstance(push.get("reason"), str) else ""
+    return f"{name} {state}{reason}{when}: {IN_WORDS.get(state, 'unknown to this version')}"
+
+
 def printable(text: str) -> str:
     """Keep a line a line: what could move a terminal's cursor becomes a question mark."""
     return "".join(character if character.isprintable() else "?" for character in text)
@@ -144,8 +165,7 @@ def _config(seen: Status) -> str:
     if "state" not in push:
         text = "no push yet"
     else:
-        reason = f" ({push['reason']})" if "reason" in push else ""
-        text = f"revision {push.get('revision', '?')} {push['state']}{reason}"
+        text = ended(push)
         if push.get("current") not in (None, push.get("revision")):
             text += f"; revision {push['current']} is in force"
     text += "; held back, push a higher revision" if push.get("held") is True else ""

@@ -217,6 +217,7 @@ def _passphrase(path: str) -> bytes:
 
 
 def _unlocked(path: str, passphrase_file: str | None) -> SecretKey:
+    _refuse_public(path)
     text = read_secret_file(path)
     try:
         phrase = _passphrase(passphrase_file) if passphrase_file else b""
@@ -227,6 +228,15 @@ def _unlocked(path: str, passphrase_file: str | None) -> SecretKey:
         raise Refused(f"{path}: {error}") from None
     except Refused as error:
         raise Refused(f"{path}: {error}") from None
+
+
+def _refuse_public(path: str) -> None:
+    """Refuse a public key by its name's other half: that others may read it is as it should be."""
+    try:
+        keyfile.parse_public_key(_read(path)[0])
+    except Malformed:
+        return
+    raise Refused(f"{path}: is a public key, which checks signatures; name the secret one: --key {path.removesuffix('.pub')}.sec")
 
 
 def _key(options: argparse.Namespace) -> None:

@@ -23,8 +23,10 @@ TREND = 16
 LATE_SPANS = 2.5
 LATE_GRACE_S = 1.0
 USUAL_SPAN_S, LONGEST_SPAN_S = 60.0, 3600.0
+SHOWN_RATIO = 0.9  # of a pushed interval: a report of that long goes by it
 MEMORY_LOW_RATIO = 0.1
 RATE_OVER_S = 10
+REPORT_INTERVAL = "agent.report_interval_s"  # its path in a config
 BOOT = re.compile("[0-9a-f]{16}")
 
 
@@ -73,7 +75,7 @@ class Row(NamedTuple):
 class _Point:
     """What is remembered of one access point."""
 
-    __slots__ = ("boots", "config", "figures", "heard_at", "presence", "reported_at", "seq", "session", "span_s", "trend")
+    __slots__ = ("boots", "config", "figures", "heard_at", "presence", "pushed_s", "reported_at", "seq", "session", "span_s", "trend")
 
     def __init__(self, at: float) -> None:
         self.heard_at = at
@@ -83,6 +85,7 @@ class _Point:
         self.seq = 0
         self.reported_at: float | None = None
         self.span_s = USUAL_SPAN_S
+        self.pushed_s: float | None = None  # a report interval that no report has shown yet
         self.figures = NOTHING
         self.config: Config | None = None
         self.trend: deque[float] = deque(maxlen=TREND)
@@ -162,6 +165,8 @@ def _take_report(point: _Point, at: float, ap: str, payload: bytes) -> None:
         point.boots.append(boot)
     point.seq, point.reported_at, point.presence = seq, at, "online"
     point.span_s = min(max(span or USUAL_SPAN_S, 1.0), LONGEST_SPAN_S)
+    if point.pushed_s is not None and point.span_s >= SHOWN_RATIO * point.pushed_s:
+        point.pushed_s = None
     point.figures = figures_of(report)
     if point.figures.down_bps is not None:
         point.trend.append(point.figures.down_bps)
@@ -171,6 +176,11 @@ def _take_reported(point: _Point, payload: bytes) -> None:
     message = messages.decode_strict(payload, messages.MAX_DOWN_BYTES)
     heard = config.parse_reported(payload)
     point.config = Config(heard.revision, heard.state, _word(message.get("reason")))
+    # The reports that are still on the way are of the former interval: until a long one came, only this says how long it may take.
+    for change in _tables(message.get("changes")) if heard.state == "confirmed" else []:
+        if change.get("path") == REPORT_INTERVAL:
+            pushed_s = _number(change.get("to"))
+            point.pushed_s = None if pushed_s is None else min(pushed_s, LONGEST_SPAN_S)
 
 
 def _row(ap: str, point: _Point, at: float) -> Row:
@@ -184,7 +194,8 @@ def _state(point: _Point, at: float) -> State:
     if point.presence != "online":
         return point.presence
     since = point.heard_at if point.reported_at is None else point.reported_at
-    return "late" if at - since > LATE_SPANS * point.span_s + LATE_GRACE_S else "online"
+    interval_s = max(point.span_s, point.pushed_s or 0.0)
+    return "late" if at - since > LATE_SPANS * interval_s + LATE_GRACE_S else "online"
 
 
 def figures_of(report: dict[str, object]) -> Figures:

@@ -22,6 +22,7 @@ class Relay:
         self._peers: dict[socket.socket, socket.socket] = {}
         self._agents: list[socket.socket] = []
         self._held: set[socket.socket] = set()
+        self._closing: list[socket.socket] = []
         self.connects: list[int] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
@@ -45,6 +46,9 @@ class Relay:
         with self._lock:
             for agent in [sock for sock in self._agents if sock in self._peers]:
                 agent.sendall(data)
+                # Our half only: were it closed with something of theirs unread, the kernel would throw away what we just said.
+                agent.shutdown(socket.SHUT_WR)
+                self._closing.append(agent.dup())
                 self._drop(agent)
 
     def close_frozen(self) -> None:
@@ -59,7 +63,7 @@ class Relay:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._is_running = False
         self._thread.join(10)
-        for sock in [*self._peers, self._listener]:
+        for sock in [*self._peers, *self._closing, self._listener]:
             sock.close()
         self._selector.close()
 

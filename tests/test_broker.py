@@ -16,7 +16,7 @@ from typing import Any
 import paho.mqtt
 import pytest
 
-from agent.broker import Connected, Lost, Message, Published, Refused
+from agent.broker import Connected, Flooded, Lost, Message, Published, Refused
 from agent.wire import messages
 from tests.mosquitto import Mosquitto, Observer, free_port
 from tests.netns import Namespace
@@ -859,3 +859,19 @@ def test_a_packet_too_large_is_never_gathered_and_does_not_come_again(mosquitto:
         message = agent.event(Message)
         assert message.payload == b"sane"
         assert agent.broker.status().reconnects == (1 if v5 == "refuse" else 0)
+
+
+@needs_mosquitto
+def test_a_packet_too_large_that_is_retained_costs_only_the_pushes(mosquitto: Mosquitto) -> None:
+    """It would come with every connection: after the second all but the pushes is subscribed to, and they again after a while."""
+    mosquitto.publish(f"{ROOT}/config/desired", b"x" * 300_000, retain=True)
+    subscriptions = ("ack", "config/desired")
+    with Relay(mosquitto.port, v5="refuse") as relay, Turning(port=relay.port, subscriptions=subscriptions, limits={"narrow_s": 1.5}) as agent:
+        assert agent.event(Flooded, 20).limit == 262_144
+        assert agent.broker.status().reconnects == 2
+        agent.until(lambda: agent.broker.room() == 16)
+        mosquitto.publish(f"{ROOT}/ack", b"sane")
+        assert agent.event(Message) == Message("ack", b"sane", False)
+        mosquitto.publish(f"{ROOT}/config/desired", b"jws", retain=True)
+        assert agent.event(Message) == Message("config/desired", b"jws", True)
+        assert agent.broker.status().reconnects == 2

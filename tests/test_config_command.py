@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,8 @@ def root_says(chosen: Settings, name: str = said.CONFIG, **members: Any) -> None
 
 def test_nothing_said_is_said(chosen: Settings) -> None:
     """Without a word of root there is no state to show, and that is a failure."""
-    text, has_word = config_command.show(chosen)
-    assert (has_word, "root has said nothing yet" in text, "no push lies in the inbox" in text) == (False, True, True)
+    text, is_well = config_command.show(chosen)
+    assert (is_well, "root has said nothing yet" in text, "no push lies in the inbox" in text) == (False, True, True)
 
 
 def test_what_is_desired_reported_and_in_force(chosen: Settings) -> None:
@@ -48,9 +49,9 @@ def test_what_is_desired_reported_and_in_force(chosen: Settings) -> None:
     change = {"path": "ssids.public.ssid", "from": "A", "to": "B", "impact": "bss"}
     reported = {"v": 1, "state": "rolled_back", "revision": 8, "reason": "not_on_air", "current": 7, "changes": [change], "foreign_edit": True}
     root_says(chosen, handled=sha256(unsigned(8)), reported=reported, agent={"report_interval_s": 30}, keys=["00112233aabbccdd"])
-    text, has_word = config_command.show(chosen)
+    text, is_well = config_command.show(chosen)
     lines = text.splitlines()
-    assert has_word
+    assert is_well
     assert lines[0].startswith("desired  revision 8 by a test, issued ") and lines[0].endswith("; root has looked at it")
     assert lines[1] == "reported revision 8 rolled_back (not_on_air): tried and taken back"
     assert "that edit was kept" in lines[2]
@@ -62,7 +63,7 @@ def test_a_push_that_waits_says_so(chosen: Settings) -> None:
     """Root's word is about another file."""
     Inbox(chosen.paths.run_dir).put(DESIRED, unsigned(8))
     root_says(chosen, handled=sha256(b"another"), reported={"state": "confirmed", "revision": 7})
-    assert "root has not looked at it yet" in config_command.show(chosen)[0]
+    assert "root has not looked at it yet" in config_command.show(chosen).text
 
 
 def test_faults_drift_and_later_tries_are_listed(chosen: Settings) -> None:
@@ -94,23 +95,23 @@ def test_hostile_words_stay_in_their_line(chosen: Settings) -> None:
 def test_the_nonce_is_not_shown(chosen: Settings) -> None:
     """JSON is root's word, but for what confirms a test."""
     root_says(chosen, reported={"state": "testing"}, test={"run": "0" * 16, "nonce": "f0" * 16, "until_uptime_s": 5})
-    assert set(json.loads(config_command.to_json(chosen))) == {"v", "reported"}
-    assert "f0f0" not in config_command.to_json(chosen)
+    assert set(json.loads(config_command.show(chosen, as_json=True).text)) == {"v", "reported"}
+    assert "f0f0" not in config_command.show(chosen, as_json=True).text
 
 
 def test_the_history_is_a_table(chosen: Settings) -> None:
     """Newest first, aligned, a dash for what is not known; nothing yet is said."""
-    assert config_command.history(chosen) == "no push has ended here yet"
+    assert config_command.history(chosen) == ("no push has ended here yet", True)
     entries = [
         {"revision": 12, "state": "rolled_back", "reason": "broker_unreachable", "changes": 3, "author": "dinas\x1b", "issued_at": 0, "at": "never"},
         {"revision": 7, "state": "confirmed"},
     ]
     root_says(chosen, said.HISTORY, entries=entries)
-    head, first, second = config_command.history(chosen).splitlines()
+    head, first, second = config_command.history(chosen).text.splitlines()
     assert head.split() == list(config_command.COLUMNS)
     assert first.startswith("12        rolled_back  broker_unreachable  3        dinas?  1970-01-01")
     assert second.split() == ["7", "confirmed", *"-----"]
-    assert json.loads(config_command.history_json(chosen))["entries"][0]["revision"] == 12
+    assert json.loads(config_command.history(chosen, as_json=True).text)["entries"][0]["revision"] == 12
 
 
 @pytest.mark.parametrize(
@@ -152,11 +153,12 @@ def test_what_is_no_document_is_refused(chosen: Settings, tmp_path: Path, conten
 
 
 def test_what_is_no_toml_is_refused_as_bad_input(chosen: Settings, tmp_path: Path) -> None:
-    """Neither one thing nor the other, and no file at all."""
+    """Neither one thing nor the other, a directory, and no file at all: what a document may be is said, and nothing of agent.toml."""
     (tmp_path / "c").write_text("= nothing")
-    for file in (tmp_path / "c", tmp_path / "nowhere"):
-        with pytest.raises(Faults, match=str(file)):
+    for file in (tmp_path / "c", tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(Faults, match=f"^{file}: .*, expected a file that this user may read: a config as TOML or JSON, or a signed push") as refused:
             config_command.plan(chosen, str(file))
+        assert "agent.toml" not in str(refused.value)
 
 
 @pytest.mark.needs("root")
@@ -172,6 +174,86 @@ def test_only_root_plans_on_a_real_box(tmp_path: Path) -> None:
         finally:
             os._exit(2)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+@pytest.mark.parametrize(("name", "content"), [("c.toml", GOOD), ("c.jws", unsigned().decode())])
+def test_a_plan_for_machines(chosen: Settings, tmp_path: Path, name: str, content: str) -> None:
+    """Each change as the wire has it, the worst impact, and of a push its revision; or every fault."""
+    (tmp_path / name).write_text(content)
+    text, is_well = config_command.plan(chosen, str(tmp_path / name), as_json=True)
+    found = json.loads(text)
+    assert (is_well, found["v"], found["state"], found["impact"], found.get("revision")) == (True, 1, "planned", "bss", 7 if name == "c.jws" else None)
+    assert {"path", "from", "to", "impact"} == set(found["changes"][0])
+    (tmp_path / name).write_text('[ssids.public]\nssid = ""\nsecurity = "wep"\nbands = ["2g"]\n')
+    text, is_well = config_command.plan(chosen, str(tmp_path / name), as_json=True)
+    found = json.loads(text)
+    assert (is_well, found["state"], "changes" in found) == (False, "rejected", False)
+    assert [(fault["path"], set(fault)) for fault in found["errors"]] == [
+        (path, {"path", "code", "message"}) for path in ("ssids.public.ssid", "ssids.public.security")
+    ]
+
+
+def as_nobody(claim: Callable[[], object]) -> bool:
+    """Say whether something is true for a user who owns nothing."""
+    pid = os.fork()
+    if not pid:
+        is_true = False
+        try:
+            os.setgroups([])
+            os.setgid(12345)
+            os.setuid(12345)
+            is_true = bool(claim())
+        finally:
+            os._exit(0 if is_true else 1)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+@pytest.mark.needs("root")
+def test_who_may_not_read_is_told_so(chosen: Settings) -> None:
+    """Another user is not told that root has said nothing: each word fails, names the file and says whom to be, also for machines."""
+    root_says(chosen, reported={"state": "confirmed", "revision": 7})
+    root_says(chosen, said.HISTORY, entries=[{"revision": 7}])
+    os.chmod(chosen.paths.run_dir, 0o750)
+    for word, file in ((config_command.show, said.CONFIG), (config_command.history, said.HISTORY)):
+        why = f"{chosen.paths.run_dir}/status/{file} cannot be read (Permission denied): run as root or as the agent's user"
+
+        def is_told(word: Callable[..., config_command.Answer] = word, why: str = why) -> bool:
+            plain, machine = word(chosen), word(chosen, as_json=True)
+            return why in plain.text and "nothing" not in plain.text and not plain.is_well and json.loads(machine.text)["why"] == why and not machine.is_well
+
+        assert as_nobody(is_told)
+        assert word(chosen).is_well and "why" not in json.loads(word(chosen, as_json=True).text)
+
+
+@pytest.mark.needs("root")
+def test_what_is_another_users_is_not_passed_over(chosen: Settings) -> None:
+    """A word that is neither root's nor ours is not believed, and that is said."""
+    root_says(chosen, reported={"state": "confirmed", "revision": 7})
+    os.chown(Path(chosen.paths.run_dir, "status", said.CONFIG), 12345, 12345)
+    text, is_well = config_command.show(chosen)
+    assert "is neither root's nor this user's: run as its owner" in text and not is_well
+
+
+@pytest.mark.needs("root")
+def test_who_may_not_plan_is_told_so(chosen: Settings, tmp_path: Path) -> None:
+    """A simulated box is its user's: for another one a plan is refused with a sentence."""
+    (tmp_path / "c.toml").write_text(GOOD)
+    store = Path(chosen.paths.state_dir, "simulated")
+    store.mkdir(parents=True)
+    store.chmod(0o700)
+    document = os.open(tmp_path / "c.toml", os.O_RDONLY)
+
+    def is_refused() -> bool:
+        try:
+            config_command.plan(chosen, f"/proc/self/fd/{document}")
+        except Rejected as error:
+            return "cannot be read (Permission denied): run as root or as the agent's user" in str(error)
+        return False
+
+    try:
+        assert as_nobody(is_refused)
+    finally:
+        os.close(document)
 
 
 def test_the_words_of_the_command_line(chosen: Settings, tmp_path: Path) -> None:
@@ -190,4 +272,9 @@ def test_the_words_of_the_command_line(chosen: Settings, tmp_path: Path) -> None
     assert json.loads(rwagent("show", "--json")[1])["reported"]["revision"] == 7
     assert rwagent("plan", str(tmp_path / "good.toml"))[0] == 0
     assert rwagent("plan", str(tmp_path / "bad.toml"))[0] == 1
+    for words in (("--json", "plan", "{}"), ("plan", "--json", "{}"), ("plan", "{}", "--json")):
+        code, text = rwagent(*(word.format(tmp_path / "good.toml") for word in words))
+        assert (code, json.loads(text)["state"]) == (0, "planned"), words
+    assert rwagent("plan", "--json", str(tmp_path / "good.toml"), "more") == (2, "")
+    assert rwagent("show", "--json", str(tmp_path / "good.toml")) == (2, "")
     assert rwagent("history") == (0, "no push has ended here yet\n")

@@ -363,7 +363,8 @@ def test_pushed_knobs_hold_at_once_and_go_with_the_push(tmp_path: Path) -> None:
     clock = FakeClock()
     moments: list[float] = []
     read = traffic(clock)
-    daemon = Daemon(settings_of(tmp_path), FakeRouter(clock, interfaces=lambda: moments.append(clock.at) or read()))
+    router = FakeRouter(clock, interfaces=lambda: moments.append(clock.at) or read())
+    daemon = Daemon(settings_of(tmp_path), router)
     turn_until(daemon, lambda: clock.at >= 1000 + 100)
     root_says(tmp_path, agent={"report_interval_s": 20, "sample_interval_s": 4})
     turn_until(daemon, lambda: clock.at >= 1000 + 300)
@@ -375,6 +376,7 @@ def test_pushed_knobs_hold_at_once_and_go_with_the_push(tmp_path: Path) -> None:
     assert spans[-3:] == [60, 60, 60]
     assert {round(after - before) for before, after in pairwise(moments)} <= {1, 2, 3, 4, 6, 10}
     assert daemon.post.interval_s == 60
+    assert router.paces == [(20, 4), (60, 10)]
 
 
 def test_a_pushed_report_interval_below_the_own_sample_takes_the_sample_along(tmp_path: Path) -> None:

@@ -60,3 +60,13 @@ def test_no_room_is_said(inbox: Inbox, tmp_path: Path) -> None:
     (tmp_path / "inbox").write_text("a file")
     with pytest.raises(OSError, match="Not a directory"):
         inbox.put(DESIRED, b"x")
+
+
+def test_a_mark_is_another_each_time(inbox: Inbox, tmp_path: Path) -> None:
+    """Beside the file that is to be looked at again, short enough for root to read it whole."""
+    marks = set()
+    for _ in range(3):
+        inbox.ask_again(DESIRED)
+        marks.add((tmp_path / "inbox/desired.again").read_bytes())
+    assert len(marks) == 3
+    assert {len(mark) for mark in marks} == {16}

@@ -207,3 +207,22 @@ def test_a_second_connack_is_no_new_session() -> None:
     talk.hear(1.0, Accepted(0, None, None, None))
     assert talk.session.said == said
     assert len([event for event in talk.events if isinstance(event, Connected)]) == 1
+
+
+def test_a_push_that_is_too_long_is_handed_up_as_far_as_tells_so() -> None:
+    """As much as its reader needs to call it oversize; anything else of that size is ignored."""
+    talk = Talk(plan=PLAN._replace(subscriptions=("ack", "config/desired", "config/plan"))).born()
+    talk.events.clear()
+    for below in ("ack", "config/desired", "config/plan"):
+        talk.hear(1.0, Arrived(f"{ROOT}/{below}", b"x" * 100_000, False))
+    assert [(event.topic, len(event.payload)) for event in talk.events if isinstance(event, Message)] == [("config/desired", 60_001), ("config/plan", 60_001)]
+    assert talk.link.ignored == 1
+
+
+def test_a_narrow_connection_subscribes_to_the_pushes_later() -> None:
+    """Not with the rest, but by themselves; a refused one is called by its own name."""
+    talk = Talk(plan=PLAN._replace(subscriptions=("ack", "config/desired", "config/plan"), is_narrow=True)).born()
+    assert [topic for topic, _ in talk.session.asked] == [f"{ROOT}/{below}" for below in ("presence", "echo", "ack")]
+    talk.link.widen()
+    assert [topic for topic, _ in talk.session.asked[3:]] == [f"{ROOT}/{below}" for below in ("config/desired", "config/plan")]
+    assert not talk.link.is_narrow

@@ -605,3 +605,176 @@ def test_a_refused_plan_is_told_on_its_own_topic(at: Bench) -> None:
     at.move(1)
     assert [(told["state"], told["reason"], told["revision"]) for told in at.said(RESULT)] == [("rejected", "wrong_ap", 7)]
     assert at.said() == []
+
+
+# Asked for again.
+
+
+def test_the_same_push_again_repeats_its_verdict_without_root(at: Bench) -> None:
+    """Somebody who publishes the confirmed push once more hears so, at most once in ten seconds; root is not asked."""
+    at.connect()
+    at.bring(DESIRED, unsigned())
+    at.root_says("confirmed", handled=sha(unsigned()))
+    at.move(20)
+    before, rings = len(at.said()), at.router.rings
+    for _ in range(50):
+        at.bring(DESIRED, unsigned())
+        at.move(1)
+    at.move(20)
+    assert 5 <= len(at.said()) - before <= 6
+    assert (at.router.rings, at.lies("desired.again")) == (rings, None)
+
+
+def test_a_rejected_push_again_is_roots_to_judge_again(at: Bench) -> None:
+    """Its cause may be gone: answered at once with the last word, root is asked by another mark, at most once in ten seconds; also when it is retained."""
+    at.connect()
+    at.bring(DESIRED, unsigned())
+    at.root_says("rejected", handled=sha(unsigned()), keys=["f" * 16])
+    marks = set()
+    for is_retained in (False, True):
+        at.move(20)
+        before, rings = len(at.said()), at.router.rings
+        for _ in range(8):
+            at.bring(DESIRED, unsigned(), is_retained=is_retained)
+            at.move(1)
+        assert (len(at.said()), at.router.rings) == (before + 1, rings + 1)
+        marks.add(at.lies("desired.again"))
+        at.root_says("rejected", handled=sha(unsigned()), keys=["f" * 16])
+        at.move(5)
+    assert len(marks) == 2 and None not in marks
+    at.root_says("confirmed", handled=sha(unsigned()))
+    assert at.said()[-1]["state"] == "confirmed"
+
+
+def test_the_same_plan_again_is_planned_again(at: Bench) -> None:
+    """The box may have changed since: root is asked, and its answer is said though it is the same."""
+    at.connect()
+    for times in range(1, 3):
+        at.bring(PLAN, unsigned())
+        at.move(1)
+        assert at.router.rings == times
+        at.root_says(name=said.PLAN, handled=sha(unsigned()), result={"v": 1, "state": "planned", "revision": 7})
+        assert len(at.said(RESULT)) == times
+        at.move(30)
+    assert at.lies("plan.again") is not None
+
+
+def test_an_old_plan_is_not_answered_by_every_start(at: Bench) -> None:
+    """Whoever asked has the answer of the run before."""
+    at.connect()
+    at.bring(PLAN, unsigned())
+    at.root_says(name=said.PLAN, handled=sha(unsigned()), result={"v": 1, "state": "planned", "revision": 7})
+    at.start()
+    at.connect()
+    at.move(5)
+    assert len(at.said(RESULT)) == 1
+
+
+# What others do meanwhile.
+
+
+def rolled_back_with_a_retry(at: Bench) -> None:
+    at.connect()
+    at.bring(DESIRED, unsigned(7))
+    at.root_says("testing", handled=sha(unsigned(7)))
+    at.root_says("rolled_back", handled=sha(unsigned(7)), retry_in_s=600, reported={"reason": "broker_unreachable"})
+
+
+def test_a_push_refused_in_between_costs_no_retry(at: Bench) -> None:
+    """A lower revision takes its place in the inbox and is refused; when the time has come the one to be tried lies there again."""
+    rolled_back_with_a_retry(at)
+    at.bring(DESIRED, unsigned(3))
+    at.move(2)
+    at.root_says("rejected", handled=sha(unsigned(3)), retry_in_s=500, held=False, reported={"revision": 3, "reason": "stale"})
+    at.move(498)
+    assert at.lies() == unsigned(3)
+    at.move(4)
+    assert at.lies() == unsigned(7)
+
+
+def test_a_push_put_off_for_a_moment_is_not_replaced(at: Bench) -> None:
+    """The box was busy: the time that root names is the newer push's own."""
+    rolled_back_with_a_retry(at)
+    at.bring(DESIRED, unsigned(8))
+    at.move(2)
+    at.root_says("rejected", handled=sha(unsigned(8)), retry_in_s=60, reported={"revision": 8, "reason": "busy"})
+    rings = at.router.rings
+    at.move(62)
+    assert (at.lies(), at.router.rings) == (unsigned(8), rings + 1)
+
+
+def test_a_retry_whose_push_is_not_known_any_more_is_not_rung_for(at: Bench) -> None:
+    """Root could only refuse what lies there once more, every ten seconds for ever."""
+    rolled_back_with_a_retry(at)
+    at.bring(DESIRED, unsigned(3))
+    at.move(2)
+    at.root_says("rejected", handled=sha(unsigned(3)), retry_in_s=500, reported={"revision": 3, "reason": "stale"})
+    at.start()
+    at.connect()
+    rings = at.router.rings
+    at.move(600)
+    assert at.router.rings == rings
+
+
+def test_a_retry_waits_for_the_broker(at: Bench) -> None:
+    """Without a connection it could only fail, and there are two of them; with the next one it is rung for."""
+    rolled_back_with_a_retry(at)
+    rings = at.router.rings
+    at.broker.lose()
+    at.move(700)
+    assert at.router.rings == rings
+    assert at.push.due() > 60
+    at.connect()
+    at.move(1)
+    assert at.router.rings == rings + 1
+
+
+def test_a_restart_begins_no_quiet_anew(at: Bench) -> None:
+    """Old refusals found at the start are no news."""
+    at.connect()
+    at.root_says("rejected", handled=sha(b"x"), refusals=3)
+    at.move(QUIET_S + 100)
+    at.start()
+    at.connect()
+    at.bring(DESIRED, unsigned(9))
+    at.move(2)
+    assert at.lies() == unsigned(9)
+
+
+def test_two_kinds_of_garbage_in_turn_are_two_lines(at: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """Each reason is logged once until root takes a push again."""
+    lines = lambda: len([record for record in caplog.records if "push refused" in record.message])  # noqa: E731
+    at.connect()
+    for _ in range(20):
+        at.bring(DESIRED, b"garbage")
+        at.bring(DESIRED, unsigned(ap="rw-0502"))
+    assert lines() == 2
+    at.root_says("confirmed")
+    at.bring(DESIRED, b"garbage")
+    assert lines() == 3
+
+
+def test_a_broker_that_does_not_let_us_hear_ourselves_is_named_once(at: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """Acknowledged, not heard for ten seconds: what to allow. Not while the acknowledgement is still to come."""
+    lines = lambda: [record.message for record in caplog.records if "allow us to read" in record.message]  # noqa: E731
+    at.connect()
+    at.testing()
+    at.broker.acknowledge = lambda *_tokens: None  # type: ignore[method-assign]  # a fake
+    at.connect()
+    at.move(30)
+    assert lines() == []
+    del at.broker.acknowledge
+    at.move(9)
+    assert lines() == []
+    at.move(30)
+    assert [line.partition("topic=")[2] for line in lines()] == [f"wifi/v1/malang/{AP}/config/reported"]
+
+
+def test_a_flood_that_the_broker_keeps_is_reported(at: Bench) -> None:
+    """Nobody saw the push, so no revision is named."""
+    at.connect()
+    at.root_says("confirmed")
+    at.broker.flood(262_144)
+    at.move(2)
+    told = at.said()[-1]
+    assert (told["state"], told["reason"], told["verified"], "revision" in told) == ("rejected", "oversize", False, False)

@@ -71,9 +71,13 @@ def test_the_table_of_a_connected_agent(tmp_path: Path, agent: int) -> None:
     ("push", "shown"),
     [
         ({}, "no push yet"),
-        ({"revision": 7, "state": "confirmed", "current": 7, "held": False, "refused": 0}, "revision 7 confirmed"),
-        ({"revision": 8, "state": "rolled_back", "reason": "not_on_air", "current": 7}, "revision 8 rolled_back (not_on_air); revision 7 is in force"),
-        ({"revision": 8, "state": "rolled_back", "held": True}, "revision 8 rolled_back; held back, push a higher revision"),
+        ({"revision": 7, "state": "confirmed", "current": 7, "held": False, "refused": 0}, "revision 7 confirmed: in force"),
+        (
+            {"revision": 8, "state": "rolled_back", "reason": "not_on_air", "current": 7},
+            "revision 8 rolled_back (not_on_air): tried and taken back; revision 7 is in force",
+        ),
+        ({"state": "rejected", "reason": "bad_signature"}, "a push without a revision rejected (bad_signature): not taken"),
+        ({"revision": 8, "state": "rolled_back", "held": True}, "revision 8 rolled_back: tried and taken back; held back, push a higher revision"),
         ({"refused": 3}, "no push yet; 3 refused as malformed or foreign"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agent import said
 from agent.finding import Case, Finding
 from agent.status import duration
 
@@ -14,9 +15,15 @@ RESTART = "restart it: /etc/init.d/rwagent restart, or systemctl restart rwagent
 
 def check(case: Case) -> list[Finding]:
     """Ask what the daemon last wrote."""
-    status, report = case.status, case.settings.report
+    status = case.status
     if not status.is_running:
         return [Finding(NAME, "bad", f"not running: {status.why}", START)]
-    if status.age_s is not None and status.age_s > LATE_FACTOR * report.interval_s + LATE_S:
+    if status.age_s is not None and status.age_s > LATE_FACTOR * _interval_s(case) + LATE_S:
         return [Finding(NAME, "bad", f"it runs, but wrote nothing for {duration(status.age_s)}", RESTART)]
     return [Finding(NAME, "ok", f"runs as process {status.state.get('pid')}, wrote {duration(status.age_s)} ago")]
+
+
+def _interval_s(case: Case) -> float:
+    """Give the seconds between two reports: as the push in force says, else as agent.toml does."""
+    pushed = (said.read(case.settings.paths.run_dir) or said.NOTHING).pace.report_interval_s
+    return case.settings.report.interval_s if pushed is None else pushed

@@ -1,6 +1,6 @@
 """A program that is started when it is rung for, as procd starts rwagent-apply on OpenWrt: for a box where nobody else would.
 
-One at a time; it inherits nothing of ours but the log, outlives us, and is never left a zombie.
+One at a time; it inherits nothing of ours but the log, outlives us, and is never left a zombie, also not of the image before a reload.
 """
 
 from __future__ import annotations
@@ -13,14 +13,19 @@ from collections.abc import Sequence
 from agent.errors import Unavailable
 
 STACK_BYTES = 64 * 1024
+RUNG = "RWAGENT_RUNG_PID"  # which of our children runs: a process image that takes our place has the child, but not the thread that waits for it
+LEFT = os.environ.get(RUNG, "")
 
 
 class Bell:
     """The program with its arguments, its path first; no arguments at all: ringing starts nothing."""
 
-    def __init__(self, command: Sequence[str]) -> None:
+    def __init__(self, command: Sequence[str], left: str = LEFT) -> None:
+        """`left`: the number of what the image before this one started, "" for nothing."""
         self._command = list(command)
         self._waiter: threading.Thread | None = None
+        if left.isdecimal():
+            self._await(int(left))
 
     def ring(self) -> None:
         """Start the program unless it runs; Unavailable when it cannot be started."""
@@ -35,9 +40,22 @@ class Bell:
             pid = os.posix_spawn(path, self._command, os.environ, file_actions=actions, setsid=True, setsigmask=[], setsigdef=defaults)
         except OSError as error:
             raise Unavailable(f"{path}: cannot be started: {error.strerror}") from None
-        self._waiter = threading.Thread(target=os.waitpid, args=(pid, 0), name="bell", daemon=True)
+        os.environ[RUNG] = str(pid)
+        self._await(pid)
+
+    def _await(self, pid: int) -> None:
+        self._waiter = threading.Thread(target=_reap, args=(pid,), name="bell", daemon=True)
         before = threading.stack_size(STACK_BYTES)
         try:
             self._waiter.start()
         finally:
             threading.stack_size(before)
+
+
+def _reap(pid: int) -> None:
+    try:
+        os.waitpid(pid, 0)
+    except ChildProcessError:
+        pass  # somebody else's: the number came with an environment that was handed on
+    if os.environ.get(RUNG) == str(pid):
+        del os.environ[RUNG]

@@ -1,6 +1,6 @@
 """What every router backend gives, so that nothing above it knows which box it runs on.
 
-Each method but `ring` reads once, never changes the router, starts no process unless its backend's page says so,
+Each method but `ring` and `pace` reads once, never changes the router, starts no process unless its backend's page says so,
 and raises `Unavailable` with a sentence when the router cannot give the value.
 
 Any method may be interrupted anywhere: when a collector is over its time, a BaseException (sensing's Overrun) is raised out of it,
@@ -89,3 +89,6 @@ class Router(Protocol):
 
     def ring(self) -> None:
         """Tell root that something new lies in the inbox, without waiting for it to look; Unavailable when nobody can be told."""
+
+    def pace(self, report_s: float, sample_s: float) -> None:
+        """Take note that from now on a report is due every `report_s` seconds and a sample every `sample_s`; touches nothing."""

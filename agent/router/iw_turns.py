@@ -45,6 +45,12 @@ class IwTurns:
         self._wlans_until = float("-inf")
         self._counts: dict[str, dict[str, Station]] = {}
 
+    def pace(self, period_s: float) -> None:
+        """Take another period; no turn is later than one of it from now."""
+        self._period_s = period_s
+        latest = self._monotonic() + period_s
+        self._next_at = {radio: min(at, latest) for radio, at in self._next_at.items()}
+
     def step(self, radios: Mapping[str, Tuned]) -> None:
         """Give every radio on air its turn if that is due; one that fails leaves what it would have read unknown."""
         now = self._monotonic()

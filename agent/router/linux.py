@@ -132,6 +132,9 @@ class LinuxRouter:
     def ring(self) -> None:
         """Do nothing: `rwagent-apply --watch` looks by itself."""
 
+    def pace(self, report_s: float, sample_s: float) -> None:
+        """Do nothing: what is read here costs the same at every pace."""
+
     def _device(self) -> str | None:
         """Name the uplink's device. A pulled cable takes the default route with it, so the last one stays while it exists."""
         if self._uplink != "auto":

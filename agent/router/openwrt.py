@@ -54,10 +54,9 @@ def open_router(
     """Open this box. `uplink`: netifd's name of an interface, a device, or "auto"; `interval_s`, `sample_s`: between two reports, two samples."""
     status = os.path.join(run_dir, "status")
     clock = SystemClock(os.path.join(status, "clock"))
-    period_s = max(PERIOD_S, interval_s)
-    # Who hangs behind ubus must cost a collector less than the time after which it is interrupted and set aside.
-    ubus = Ubus(socket, min(TIMEOUT_S, ANSWER_RATIO * sample_s))
-    return OpenwrtRouter(uplink, lease_file, clock, ubus, Iw(Program("iw")), os.path.join(status, "wireless.json"), period_s)
+    router = OpenwrtRouter(uplink, lease_file, clock, Ubus(socket), Iw(Program("iw")), os.path.join(status, "wireless.json"))
+    router.pace(interval_s, sample_s)
+    return router
 
 
 class OpenwrtRouter:
@@ -73,7 +72,8 @@ class OpenwrtRouter:
         self._sys = sys_class
         self._facts = FactsFile(facts)
         self._hostapd = hostapd_ubus.HostapdObjects(ubus, clock.monotonic, _INFO)
-        self._wireless = OpenwrtWireless(self._hostapd, IwTurns(iw, clock.monotonic, period_s), self._facts, clock.monotonic, sys_class)
+        self._turns = IwTurns(iw, clock.monotonic, period_s)
+        self._wireless = OpenwrtWireless(self._hostapd, self._turns, self._facts, clock.monotonic, sys_class)
         self._netdev = Netdev(clock.monotonic, os.path.join(sys_class, "net"))
         self._health = Health(clock.monotonic, sys_class)
         self._ifnames: dict[str, str] = {}
@@ -186,6 +186,12 @@ class OpenwrtRouter:
     def ring(self) -> None:
         """Tell procd that something lies in the inbox: its trigger starts the applier's service, as root."""
         self._ubus.call("service", "event", PUSH_EVENT)
+
+    def pace(self, report_s: float, sample_s: float) -> None:
+        """Keep iw within its budget, and ubus within the time of a sample, at this pace."""
+        self._turns.pace(max(PERIOD_S, report_s))
+        # Who hangs behind ubus must cost a collector less than the time after which it is interrupted and set aside.
+        self._ubus.timeout_s = min(TIMEOUT_S, ANSWER_RATIO * sample_s)
 
     def dhcp(self) -> Dhcp:
         """Leases by dnsmasq's file, else by odhcpd; the pools by root's facts."""

@@ -90,6 +90,9 @@ class SimulatedRouter:
         """Start the applier, where there is one."""
         self._bell.ring()
 
+    def pace(self, report_s: float, sample_s: float) -> None:
+        """Do nothing: what is read here costs the same at every pace."""
+
     def reboot_at(self, at: float) -> None:
         """Let the box boot anew at `at` (true Unix seconds): another boot, uptime and counters from zero."""
         self.clock.reboot_at(at)

@@ -63,7 +63,7 @@ class Ubus:
 
     def __init__(self, path: str = SOCKET, timeout_s: float = TIMEOUT_S, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._path = path
-        self._timeout_s = timeout_s
+        self.timeout_s = timeout_s
         self._link = Link(path, monotonic)
         # They outlive a connection: one that is stale is refused, and then looked up again.
         self._ids: dict[str, int] = {}
@@ -178,7 +178,7 @@ class Ubus:
         self._link.drop()
 
     def _until(self, timeout_s: float | None) -> float:
-        return time.monotonic() + (self._timeout_s if timeout_s is None else timeout_s)
+        return time.monotonic() + (self.timeout_s if timeout_s is None else timeout_s)
 
     def _call(self, calls: Sequence[Call], until: float) -> list[dict[str, object] | Refused]:
         what = _described(calls)

@@ -157,6 +157,7 @@ STATUS_CONFIG = record(
             {"report_interval_s": gauge("Between reports."), "sample_interval_s": gauge("Between samples.")},
         ),
         "refusals": whole("Bad signatures in a row."),
+        "held": flag("The highest revision was rolled back as often as it is tried: only a higher one helps."),
         "keys": KEYS,
         "sections": SECTIONS,
     },

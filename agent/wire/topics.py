@@ -29,6 +29,7 @@ class Topic(NamedTuple):
 
 PRESENCE, INFO, REPORT, EVENT, ACK, ECHO = "presence", "info", "report", "event", "ack", "echo"
 CONFIG_DESIRED, CONFIG_REPORTED, CONFIG_PLAN, CONFIG_PLAN_RESULT = "config/desired", "config/reported", "config/plan", "config/plan/result"
+PUSHES = (CONFIG_DESIRED, CONFIG_PLAN)
 
 TOPICS = (
     Topic(PRESENCE, "up", 1, True, "presence", "birth, will and clean stop"),

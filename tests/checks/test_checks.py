@@ -206,3 +206,12 @@ def test_no_daemon_is_bad() -> None:
 def test_a_daemon_that_writes_nothing_is_bad(age: float, verdict: str) -> None:
     """Three reports missed: it lives and does nothing."""
     assert daemon.check(make(status=Status(True, "", age, {"pid": 7})))[0].verdict == verdict
+
+
+@pytest.mark.parametrize(("age", "verdict"), [(10_859.0, "ok"), (10_861.0, "bad")])
+def test_a_daemon_that_was_told_to_report_hourly_may_be_silent_for_hours(tmp_path: Path, age: float, verdict: str) -> None:
+    """The pace of the push in force counts, not agent.toml's."""
+    (tmp_path / "status").mkdir()
+    (tmp_path / "status/config.json").write_text('{"v": 1, "agent": {"report_interval_s": 3600, "sample_interval_s": 600}}')
+    case = make(status=Status(True, "", age, {"pid": 7}), paths={"run_dir": str(tmp_path)})
+    assert daemon.check(case)[0].verdict == verdict

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from agent.broker import Connected, Event, Lost, Message, Published, Refused, Status
+from agent.broker import Connected, Event, Flooded, Lost, Message, Published, Refused, Status
 
 ROOM = 16
 
@@ -64,6 +64,10 @@ class FakeBroker:
     def bring(self, topic: str, payload: bytes, *, is_retained: bool = False) -> None:
         """Let a message of one of the subscriptions come."""
         self._events.append(Message(topic, payload, is_retained))
+
+    def flood(self, limit: int) -> None:
+        """Let the broker have sent too large packets again and again."""
+        self._events.append(Flooded(limit))
 
     def take_name(self, seconds_ago: float) -> None:
         """Let another have taken our session."""

@@ -75,12 +75,14 @@ class FakeProbe:
 
 
 class FakeRouter:
-    """Gives what was set; `reach` is the outcome of every probe, `probes` the arguments of those started, `rings` how often root was rung for."""
+    """Gives what was set; `reach` is the outcome of every probe, `probes` the arguments of those started, `rings` how often root was rung for,
+    `paces` what it was told of the pace (report_s, sample_s)."""
 
     def __init__(self, clock: FakeClock | None = None, **readings: object) -> None:
         self.clock = clock or FakeClock()
         self.probes: list[tuple[object, ...]] = []
         self.rings = 0
+        self.paces: list[tuple[float, float]] = []
         for name, value in (READINGS | readings).items():
             setattr(self, name, value)
 
@@ -92,6 +94,9 @@ class FakeRouter:
 
     def ring(self) -> None:
         self.rings += 1
+
+    def pace(self, report_s: float, sample_s: float) -> None:
+        self.paces.append((report_s, sample_s))
 
     def probe(self, path: Path, dns_name: str, internet: tuple[tuple[str, int], ...], now: float) -> FakeProbe:
         self.probes.append((path, dns_name, internet, now))

@@ -184,6 +184,17 @@ def test_a_name_that_leads_elsewhere_is_refused(name: str, tmp_path: Path) -> No
         sign.write_pair(str(tmp_path), name, KEY, b"")
 
 
+@pytest.mark.parametrize("mode", [0o644, 0o600])
+def test_a_public_key_in_the_secret_ones_place_is_called_that(mode: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Not "chmod 600", which helps nobody: which file to name instead."""
+    secret, public = sign.write_pair(str(tmp_path), "city", KEY, b"")
+    os.chmod(public, mode)
+    (tmp_path / "c.toml").write_text(DOCUMENT)
+    code = sign.main(["sign", "--key", public, "--city", CITY, "--ap", AP, "--revision", "7", str(tmp_path / "c.toml")])
+    error = capsys.readouterr().err
+    assert code == 1 and f"{public}: is a public key" in error and f"--key {secret}" in error and "chmod" not in error
+
+
 # The pushes
 
 

@@ -99,6 +99,38 @@ def test_a_span_out_of_all_reason_does_not_hide_silence() -> None:
     assert row_of(city, 3600 * 2.5 + 2).state == "late"
 
 
+def confirmed(to: object, state: str = "confirmed") -> tuple[str, bytes]:
+    """A verdict on a push that sets the report interval, or gives it back (None)."""
+    change = {"path": "agent.report_interval_s", "from": 60, "to": to, "impact": "live"}
+    return "config/reported", messages.encode({"v": 1, "state": state, "revision": 7, "changes": [{"path": "agent.sample_interval_s", "to": 5}, change]})
+
+
+def test_a_push_that_lengthens_the_report_interval_makes_nobody_late() -> None:
+    """The confirmed push says how long the next report may take, whatever reports of the former interval still come; then the reports do."""
+    city = City(CITY)
+    say(city, 0.0, birth(FIRST), report(1, span_s=60.0), confirmed(3600), report(2, span_s=60.0))
+    assert [row_of(city, at).state for at in (160.0, 9000.0, 9002.0)] == ["online", "online", "late"]
+    say(city, 3600.0, report(3, span_s=3600.0), report(4, span_s=60.0))
+    assert row_of(city, 3600.0 + 152.0).state == "late"
+
+
+@pytest.mark.parametrize(
+    "said", [[confirmed(3600, "rolled_back")], [confirmed(3600), confirmed(None)], [confirmed(3600), confirmed("hourly")], [confirmed(20)]]
+)
+def test_only_the_interval_in_force_excuses_silence(said: list[tuple[str, bytes]]) -> None:
+    """Not one that was taken back, given back, is none, or is shorter than what the reports show."""
+    city = City(CITY)
+    say(city, 0.0, birth(FIRST), report(1, span_s=60.0), *said)
+    assert [row_of(city, at).state for at in (150.0, 152.0)] == ["online", "late"]
+
+
+def test_no_push_hides_silence() -> None:
+    """An interval beyond an hour is none."""
+    city = City(CITY)
+    say(city, 0.0, report(1), confirmed(10**12))
+    assert row_of(city, 3600 * 2.5 + 2).state == "late"
+
+
 def test_backlog_does_not_change_the_figures_shown() -> None:
     """After an outage the live report comes first; older ones that trickle in are not news."""
     city = City(CITY)

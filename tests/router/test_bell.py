@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -12,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from agent.errors import Unavailable
-from agent.router.bell import Bell
+from agent.router.bell import RUNG, Bell
+
+REPO = Path(__file__).parents[2]
 
 SHOW = """
 import os, signal, sys, time
@@ -70,6 +73,50 @@ def test_it_inherits_nothing_but_the_log(tmp_path: Path) -> None:
         signal.signal(signal.SIGHUP, former)
     assert shown.read_text() == "[0, 1, 2] /dev/null True True\n"
     until(lambda: not children())
+
+
+IMAGE = """
+import os, sys, time
+from agent.router.bell import Bell
+program = "import os, sys, time\\nopen(sys.argv[1], 'a').write('x')\\nwhile os.path.exists(sys.argv[2]): time.sleep(0.01)"
+bell = Bell([sys.executable, "-c", program, *sys.argv[1:3]])
+if len(sys.argv) == 3:
+    bell.ring()
+    while not os.path.exists(sys.argv[1]): time.sleep(0.01)
+    os.execv(sys.executable, [sys.executable, __file__, *sys.argv[1:], "anew"])
+bell.ring()
+os.unlink(sys.argv[2])
+until = time.monotonic() + 10
+try:
+    while time.monotonic() < until and os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None: time.sleep(0.01)
+    time.sleep(0.2)
+    os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+except ChildProcessError:
+    sys.exit(0 if open(sys.argv[1]).read() == "x" else "started twice")
+sys.exit("a child is left")
+"""
+
+
+def test_the_image_after_a_reload_waits_for_what_the_one_before_started(tmp_path: Path) -> None:
+    """Rung for, then another program in the same process: what runs is not started twice, and no zombie is left of it."""
+    hold, shown, image = tmp_path / "hold", tmp_path / "shown", tmp_path / "image.py"
+    hold.touch()
+    image.write_text(IMAGE)
+    environment = {name: value for name, value in os.environ.items() if name != RUNG} | {"PYTHONPATH": str(REPO)}
+    done = subprocess.run([sys.executable, image, shown, hold], env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_number_that_is_no_child_of_ours_does_no_harm(tmp_path: Path) -> None:
+    """It came with an environment that somebody handed on: what is rung for is started all the same."""
+    shown = tmp_path / "shown"
+    bell = Bell([sys.executable, "-c", SHOW, str(shown), "/nowhere"], left="1")
+
+    def rung() -> bool:
+        bell.ring()
+        return shown.exists()
+
+    until(rung)
 
 
 def test_no_program_is_no_ring() -> None:

@@ -82,6 +82,21 @@ def test_no_radio_has_two_processes_in_a_period(box: Box) -> None:
     assert len(box.samples(360)) <= 2 * 60
 
 
+def test_a_longer_period_holds_from_the_next_turn_on(box: Box) -> None:
+    """An hour at one turn in ten minutes: the turn that was due, then six of each radio."""
+    box.samples(1)
+    box.turns.pace(600.0)
+    assert len(box.samples(360)) <= 2 * 7
+
+
+def test_a_shorter_period_holds_at_once(box: Box) -> None:
+    """Who waited for an hour's turn waits a minute from now."""
+    box.turns.pace(3600.0)
+    box.samples(3)
+    box.turns.pace(PERIOD_S)
+    assert (len(box.samples(6)), len(box.samples(1))) == (0, 2)
+
+
 def test_ten_minutes_use_every_turn(box: Box) -> None:
     """The grid is kept: a sample that comes a little late does not shift all later turns."""
     assert len(box.samples(60, every_s=10.004)) == 2 * 10

@@ -358,6 +358,33 @@ def test_a_ubus_that_hangs_is_given_up_before_the_collector_is(tmp_path: Path) -
             router.dhcp()
 
 
+def test_the_time_for_ubus_follows_the_pace(tmp_path: Path) -> None:
+    """Opened for samples each ten minutes and pushed to one a second: who hangs is still given up before the collector is."""
+    with Ubusd(Board("wndr3800-24.10"), tmp_path / "ubus.sock") as ubusd:
+        ubusd.freeze()
+        router = openwrt.open_router(lease_file=str(tmp_path / "none"), run_dir=str(tmp_path), socket=ubusd.path, sample_s=600.0)
+        router.pace(1.0, 1.0)
+        sample = Sensing({"host": host}, COLLECTOR_BUDGET_RATIO).sample(router)
+        assert (list(sample.readings), sample.errors) == (["host"], {})
+
+
+def test_iw_keeps_to_its_budget_at_every_pace(box: Box) -> None:
+    """One iw per radio and report interval, and never more than one a minute, whatever is pushed."""
+    box.sys.add_phy(0)
+    box.sys.add_wlan("phy0-ap0", 0)
+    told = {"status": "ENABLED", "bssid": "42:00:00:00:00:00", "ssid": "RW", "freq": 2437, "channel": 6, "phy": "phy0"}
+    box.ubus.answers |= {"system": {}, "hostapd": {}, "hostapd.phy0-ap0": {"get_status": told, "get_clients": {"freq": 2437, "clients": {}}}}
+    counts = []
+    for report_s in (600.0, 5.0):
+        box.router.pace(report_s, 5.0)
+        before = len(box.iw.calls())
+        for _ in range(360):
+            box.router.radios()
+            box.clock.move(10.0)
+        counts.append(len(box.iw.calls()) - before)
+    assert 6 <= counts[0] <= 7 and 59 <= counts[1] <= 60
+
+
 def test_ringing_is_one_event_at_procd(tmp_path: Path) -> None:
     """Its trigger starts the applier as root; nothing else is told, and without procd it is said."""
     with Userland(tmp_path / "box", "rig-x86") as box:

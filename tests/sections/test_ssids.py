@@ -145,7 +145,10 @@ def test_no_key_is_ever_said() -> None:
 
 
 def test_no_key_of_a_section_that_is_given_back_is_said() -> None:
-    """Whatever documents follow each other, neither a pushed key nor one that stood there before is in a change; also when a section may no longer be taken over."""
+    """Neither a pushed key nor one that stood there before is in a change, whatever documents follow each other.
+
+    Also when a section may not be taken over any more.
+    """
     tree = with_option(with_option(RIG, "wireless", "guest_radio0", "key", "semula-rahasia-0"), "wireless", "default_radio1", "key", "semula-rahasia-1")
     parts = [
         {"a": {"ssid": "A", "security": "psk2", "key": "didorong-rahasia", "bands": ["2g", "5g"]}},

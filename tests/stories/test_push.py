@@ -230,6 +230,16 @@ def test_pushes_of_others_are_refused_and_change_nothing(world: World) -> None:
     assert SSID not in town.ssids()
 
 
+def test_a_push_whose_cause_of_refusal_is_gone_is_taken_when_it_comes_again(world: World) -> None:
+    """Signed with a key that is put into keys_dir afterwards: the very same bytes once more are judged anew, and confirmed."""
+    town = Town(world)
+    message = town.push(7, key=STRANGER)
+    assert town.until_state(None, "rejected")["reason"] == "unknown_key"
+    (world.folder / "keys/new.pub").write_bytes(keyfile.public_key(STRANGER.public, "new"))
+    town.city.say(DESIRED, message, retain=True)
+    town.until_state(7, "confirmed", 60)
+
+
 def shown(town: Town) -> Iterator[bytes]:
     """Give what an access point shows of itself to whoever looks, except the push itself."""
     for heard in town.city.heard[:]:
@@ -310,4 +320,6 @@ def test_a_plan_is_answered_and_changes_nothing(world: World) -> None:
     assert (first.message["state"], first.message["revision"], first.message["impact"]) == ("planned", 7, "bss")
     assert [change["path"] for change in first.message["changes"]] == ["ssids.warga"]
     assert not town.configured.exists()
+    town.city.say("config/plan", sign.push(KEY, said))
+    assert until(lambda: result()[1:], "the plan, asked for once more")[0].message == first.message
     assert town.city.on(REPORTED) == [] or town.states()[-1][0] is None
