@@ -347,7 +347,8 @@ def test_what_changes_places_while_root_works_leads_it_nowhere(changes: str, box
         assert {ended.code for ended in runs} <= {apply.DONE, apply.FAILED, -signal.SIGTERM}
     looks = watching.sleeps()
     assert_quiet(watching)
-    assert looks > 100 and "push rejected" in watching.log()
+    # Refusals are two seconds apart, and looks at the inbox between them.
+    assert looks > 20 and "push rejected" in watching.log()
     assert (box.configured(), box.outer()) == (before, outer)
     box.reboot()
     assert box.push(3, "Tiga")["state"] == "confirmed"
@@ -557,7 +558,8 @@ def test_a_full_ram_stops_a_push_and_never_holds_one_in_place(box: Box, record_p
         box.put(signed(3, document("Tiga")))
         box.daemon(hostile.fill, str(box.run_dir))
         refused = box.start().wait()
-        assert (refused.code, box.configured(), box.reported()) == (apply.FAILED, before, {}), refused
+        assert (box.configured(), box.reported()) == (before, {}), refused
+        assert "No space left on device" in refused.log
         box.daemon(os.unlink, full)
         applier = box.start(quick=TIMES)
         box.nonce(applier)
