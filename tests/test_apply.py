@@ -80,6 +80,8 @@ def test_a_push_without_the_daemons_word_is_taken_back(there: Place) -> None:
     assert (reported["state"], reported["reason"]) == ("rolled_back", "broker_unreachable")
     assert (reported["revision"], reported["current"], reported["previous"]) == (8, 7, 7)
     assert there.wireless.read_bytes() == before and not there.pending.exists() and 29 <= jump.uptime - began <= 32
+    # What the rollback freed is there for the next push of the same run.
+    assert (there.folder / "state/ballast").stat().st_size > 0
 
 
 def test_the_first_push_taken_back_leaves_no_file(there: Place) -> None:

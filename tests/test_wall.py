@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
@@ -225,6 +227,31 @@ def test_a_link_planted_in_it_is_replaced_and_not_followed(there: Place) -> None
     before = (there.folder / "agent.toml").read_bytes()
     folder.put("config.json", b"x")
     assert (there.folder / "agent.toml").read_bytes() == before and (status / "config.json").read_bytes() == b"x"
+
+
+def test_a_status_directory_swapped_while_root_writes_leads_it_nowhere(there: Place) -> None:
+    """What was looked at is written to, at whichever step another directory takes its place."""
+    run_dir, outside = there.folder / "run", there.folder / "outside"
+    outside.mkdir()
+    for step in (os.unlink, os.open, os.fchmod, os.rename):
+        folder, steps = wall.StatusFolder(str(run_dir)), [step]
+        folder.check()
+
+        def swap(_frame: FrameType, event: str, called: object, steps: list[object] = steps) -> None:
+            # The directories above are opened before anything is looked at.
+            if event == "c_call" and steps and called is steps[0] and (run_dir / "status").is_dir() and _frame.f_code.co_name == "put":
+                steps.clear()
+                (run_dir / "status").rename(run_dir / "swapped")
+                (run_dir / "status").symlink_to(outside)
+
+        sys.setprofile(swap)
+        try:
+            folder.put("config.json", b"x")
+        finally:
+            sys.setprofile(None)
+        assert not steps and os.listdir(outside) == [] and (run_dir / "swapped/config.json").read_bytes() == b"x", step
+        (run_dir / "status").unlink()
+        (run_dir / "swapped").rename(run_dir / "status")
 
 
 def test_no_run_dir_is_told_with_what_to_do(there: Place) -> None:
