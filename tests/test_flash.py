@@ -11,17 +11,14 @@ from pathlib import Path
 import pytest
 
 from agent.flash import Flash, read, temporary_of
+from tests.ram import tmpfs
 
 
 @pytest.fixture
 def tiny(tmp_path: Path) -> Iterator[Path]:
     """A file system of 64 KiB, and an end to it."""
-    folder = tmp_path / "tiny"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], check=True, timeout=10)
-    yield folder
-    subprocess.run(["mount", "-o", "remount,rw", folder], check=False, timeout=10)
-    subprocess.run(["umount", folder], check=True, timeout=10)
+    with tmpfs(tmp_path / "tiny", 64) as folder:
+        yield Path(folder)
 
 
 def test_a_file_is_put_whole_and_nothing_is_left_beside_it(tmp_path: Path) -> None:

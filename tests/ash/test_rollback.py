@@ -17,6 +17,7 @@ from agent.flash import Flash
 from agent.guard import DIRECTORY
 from agent.pending import File, Journal, Pending
 from tests.pushes import busybox
+from tests.ram import tmpfs
 
 pytestmark = pytest.mark.needs("busybox")
 
@@ -282,12 +283,8 @@ def test_linux_runs_its_own_script_for_each_of_hostapds_files(tmp_path: Path) ->
 @pytest.fixture
 def tiny(tmp_path: Path) -> Iterator[Path]:
     """A flash of 256 KiB."""
-    folder = tmp_path / "tiny"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", folder], check=True, timeout=10)
-    yield folder
-    subprocess.run(["mount", "-o", "remount,rw", folder], check=False, timeout=10)
-    subprocess.run(["umount", folder], check=True, timeout=10)
+    with tmpfs(tmp_path / "tiny", 256) as folder:
+        yield Path(folder)
 
 
 def fill(folder: Path) -> None:
