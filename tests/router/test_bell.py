@@ -36,8 +36,13 @@ def until(claim: Callable[[], object]) -> None:
 
 def children() -> list[str]:
     """Name the state of every child of this process."""
-    found = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    return [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] for pid in found if Path(f"/proc/{pid}/stat").exists()]
+    states = []
+    for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split():
+        try:
+            states.append(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0])
+        except (FileNotFoundError, ProcessLookupError):
+            pass  # reaped meanwhile
+    return states
 
 
 def test_one_at_a_time_and_never_a_zombie(tmp_path: Path) -> None:
