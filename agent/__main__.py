@@ -28,6 +28,7 @@ EPILOG = """examples:
   rwagent once --config /tmp/agent.toml            print one report as JSON; needs no broker
   rwagent status                                   say whether the running agent is connected, and if not, why
   rwagent doctor                                   check everything from the settings to the broker, and say what to do
+  rwagent enroll rw-0501.tar.gz                    make this box the access point that the city's bundle is for
   rwagent config show                              say what is desired, how the last push ended, and where the box differs
   rwagent version                                  print the versions of the agent and its packages
 
@@ -42,6 +43,7 @@ class Options(NamedTuple):
     json: bool = False
     word: str = ""
     file: str = ""
+    force: bool = False
     last_good_fd: int | None = None
 
 
@@ -53,6 +55,7 @@ class Command(NamedTuple):
     example: str
     has_json: bool = False
     words: tuple[str, ...] = ()
+    takes_bundle: bool = False
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -106,6 +109,9 @@ def _parser() -> ArgumentParser:
         if command.words:
             word.add_argument("word", choices=command.words, help="which")
             word.add_argument("file", nargs="?", default="", metavar="FILE", help="for plan: a config as JSON or TOML, or a signed push")
+        if command.takes_bundle:
+            word.add_argument("file", metavar="FILE", help="the bundle: ID.tar.gz, made by rwctl enroll")
+            word.add_argument("--force", action="store_true", help="also when this box is another access point, or another city's")
         if name == "run":
             word.add_argument("--last-good-fd", type=int, help=argparse.SUPPRESS)
     return parser
@@ -180,6 +186,14 @@ def _config(options: Options) -> int:
     return DONE if answer.is_well else FAILED
 
 
+def _enroll(options: Options) -> int:
+    from agent import enroll
+
+    done = enroll.enroll(options.file, options.config, options.force)
+    _print(enroll.to_json(done) if options.json else done.text)
+    return FAILED if done.faults else DONE
+
+
 def _version(_options: Options) -> int:
     packages = [f"{name} {version}" for name in PACKAGES if (version := _installed(name))]
     python = ".".join(map(str, sys.version_info[:3]))
@@ -212,6 +226,9 @@ COMMANDS = {
     "once": Command(_once, "print one report as JSON; needs no broker", "rwagent once"),
     "status": Command(_status, "say whether the running agent is connected, and if not, why", "rwagent status --json", has_json=True),
     "doctor": Command(_doctor, "check everything from the settings to the broker, and say what to do", "rwagent doctor", has_json=True),
+    "enroll": Command(
+        _enroll, "make this box the access point that the city's bundle is for", "rwagent enroll /tmp/rw-0501.tar.gz", has_json=True, takes_bundle=True
+    ),
     "config": Command(
         _config,
         "say what is configured here (show), what a document would change (plan FILE), and how the last pushes ended (history)",

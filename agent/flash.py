@@ -24,14 +24,19 @@ class Flash:
     def __init__(self) -> None:
         self.writes_total = 0
 
-    def put(self, path: str, content: bytes, mode: int | None = None, like: str | None = None) -> None:
-        """Put a whole file there; `mode` None: with owner and mode of the one that is there, or of the file `like`; 0600 when there is none."""
+    def put(self, path: str, content: bytes, mode: int | None = None, like: str | None = None, group: int | None = None) -> None:
+        """Put a whole file there; `mode` None: with owner and mode of the one that is there, or of the file `like`; 0600 when there is none.
+
+        `group`: the group that it gets besides; None: whatever group new files have.
+        """
         temporary = temporary_of(path)
         LOG.info("cp %s %s", temporary, path)
         self.writes_total += 1
         try:
             fd = os.open(temporary, _WRITE, 0o600)
             try:
+                if group is not None:
+                    os.fchown(fd, -1, group)
                 _dress(fd, like or path, mode)
                 _write_all(fd, content)
                 os.fsync(fd)

@@ -48,6 +48,14 @@ def test_a_file_keeps_its_owner(tmp_path: Path) -> None:
     assert (file.stat().st_uid, file.stat().st_gid) == (1234, 4321)
 
 
+@pytest.mark.needs("root")
+def test_a_file_gets_the_group_that_is_asked_for(tmp_path: Path) -> None:
+    """Before it has its name: nobody finds it without."""
+    file = tmp_path / "client.key"
+    Flash().put(str(file), b"new", 0o640, group=1234)
+    assert (file.stat().st_uid, file.stat().st_gid, file.stat().st_mode & 0o777) == (0, 1234, 0o640)
+
+
 def test_a_new_file_is_its_owners_alone(tmp_path: Path) -> None:
     """A file that was not there may hold keys: nobody else reads it."""
     Flash().put(str(tmp_path / "rwagent"), b"new")

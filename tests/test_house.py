@@ -35,6 +35,7 @@ DOORS = {
 HEAVY = (
     *("requests", "asyncio", "sqlite3", "tomllib", "tomli", "argparse", "http.client", "urllib.request"),
     *("agent.redact", "agent.router.wanted", "agent.router.uci", "agent.change", "agent.plan", "agent.apply", "agent.router.store", "agent.signature"),
+    *("agent.enroll", "agent.bundle", "agent.wire.bundle"),
 )
 
 
