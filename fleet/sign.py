@@ -16,7 +16,6 @@ import stat
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import bcrypt
@@ -26,6 +25,8 @@ from agent.wire import claims, jws, keyfile, topics
 from agent.wire.claims import ConfigClaims
 from agent.wire.keyfile import PublicKey
 from agent.wire.messages import Malformed, decode_strict
+from fleet.errors import Refused
+from fleet.who import login
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -48,10 +49,6 @@ EPILOG = """examples:
   mosquitto_pub … -q 1 -r -t wifi/v1/malang/rw-0501/config/desired -f push.jws
 
 exit codes: 0 done, 1 it failed, 2 bad usage"""
-
-
-class Refused(Exception):
-    """What was asked cannot be done; the text says why and what to do."""
 
 
 class SecretKey(NamedTuple):
@@ -208,7 +205,7 @@ def _read(path: str) -> tuple[bytes, int]:
     return text, mode
 
 
-def _passphrase(path: str) -> bytes:
+def passphrase_of(path: str) -> bytes:
     """Read a passphrase: the first line of its file."""
     phrase = read_secret_file(path).partition(b"\n")[0]
     if not 0 < len(phrase) <= LONGEST_PASSPHRASE or b"\0" in phrase:
@@ -216,11 +213,12 @@ def _passphrase(path: str) -> bytes:
     return phrase
 
 
-def _unlocked(path: str, passphrase_file: str | None) -> SecretKey:
+def unlocked(path: str, passphrase_file: str | None) -> SecretKey:
+    """Read a secret key's file, with the passphrase of that file or, on a terminal, asked for; Refused when it does not open."""
     _refuse_public(path)
     text = read_secret_file(path)
     try:
-        phrase = _passphrase(passphrase_file) if passphrase_file else b""
+        phrase = passphrase_of(passphrase_file) if passphrase_file else b""
         if not phrase and is_locked(text) and sys.stdin.isatty():
             phrase = getpass.getpass(f"passphrase of {path}: ").encode()
         return parse_secret(text, phrase)
@@ -240,7 +238,7 @@ def _refuse_public(path: str) -> None:
 
 
 def _key(options: argparse.Namespace) -> None:
-    phrase = _passphrase(options.passphrase_file) if options.passphrase_file else b""
+    phrase = passphrase_of(options.passphrase_file) if options.passphrase_file else b""
     key = make_key()
     secret, public = write_pair(options.dir, options.name, key, phrase)
     how = "locked with the passphrase" if phrase else "without a passphrase: who has the file may sign"
@@ -251,7 +249,7 @@ def _sign(options: argparse.Namespace) -> None:
     document = read_document(options.file)
     said = ConfigClaims(options.city, options.ap, options.revision, int(time.time()), options.author, document, options.confirm_within, options.below_contract)
     said = said._replace(kind=claims.PLAN_KIND if options.plan else claims.KIND)
-    key = _unlocked(options.key, options.passphrase_file)
+    key = unlocked(options.key, options.passphrase_file)
     try:
         message = push(key, said)
     except (TypeError, ValueError, RecursionError):  # TOML has dates, NaN and tables of any depth
@@ -285,7 +283,7 @@ def _parser() -> argparse.ArgumentParser:
     sign.add_argument("--city", required=True, type=_name)
     sign.add_argument("--ap", required=True, type=_name, help="the access point")
     sign.add_argument("--revision", required=True, type=int, metavar="N", help="above every one before")
-    sign.add_argument("--author", default=_login(), help="who makes it (default: %(default)s)")
+    sign.add_argument("--author", default=login(), help="who makes it (default: %(default)s)")
     sign.add_argument("--confirm-within", type=int, default=claims.CONFIRM_WITHIN_S, metavar="S", help="seconds until it is taken back (default: %(default)s)")
     sign.add_argument("--below-contract", action="store_true", help="an uplink cap below the contract is meant")
     sign.add_argument("--plan", action="store_true", help="for config/plan: an access point plans it and never applies it, whoever hands it on")
@@ -302,10 +300,6 @@ def _name(text: str) -> str:
     if not topics.is_name(text):
         raise argparse.ArgumentTypeError(f"is {text!r}, expected 1 to {topics.LONGEST_NAME} of a-z, 0-9 and -")
     return text
-
-
-def _login() -> str:
-    return os.environ.get("USER") or Path.home().name or "unknown"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

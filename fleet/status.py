@@ -12,8 +12,9 @@ from typing import Literal, NamedTuple
 
 from agent.wire import config, messages, topics
 
-State = Literal["lost", "late", "offline", "unknown", "online"]
-STATES: tuple[State, ...] = ("lost", "late", "offline", "unknown", "online")  # worst first
+# never: enrolled and not heard of yet; pending: heard of and not enrolled. Only the store knows them (fleet/view.py).
+State = Literal["lost", "late", "offline", "unknown", "never", "online", "pending"]
+STATES: tuple[State, ...] = ("lost", "late", "offline", "unknown", "never", "online", "pending")  # worst first; pending ones stand apart
 
 MOST_POINTS = 10_000
 MOST_BOOTS = 4
@@ -61,7 +62,7 @@ class Config(NamedTuple):
 class Row(NamedTuple):
     """One access point at one moment; `age_s` is seconds since its newest report, `trend` the down throughput of the last ones.
 
-    `config` is None while no push was heard of.
+    `config` is None while no push was heard of; `was` is what an unknown one was when it was last known; the rest is of the inventory.
     """
 
     ap: str
@@ -70,6 +71,10 @@ class Row(NamedTuple):
     figures: Figures
     trend: tuple[float, ...]
     config: Config | None = None
+    was: State | None = None
+    rw: str = ""
+    kelurahan: str = ""
+    provider: str = ""
 
 
 class _Point:

@@ -7,22 +7,30 @@ spelled out and never as markup.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from rich import box
 from rich.console import Console, Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from fleet.status import STATES, TREND, Row
 
-SHAPES = {"online": ("●", "green"), "late": ("▲", "yellow"), "lost": ("✖", "bold red"), "offline": ("■", "bright_black"), "unknown": ("?", "magenta")}
+SHAPES = {
+    "online": ("●", "green"),
+    "late": ("▲", "yellow"),
+    "lost": ("✖", "bold red"),
+    "offline": ("■", "bright_black"),
+    "unknown": ("?", "magenta"),
+    "never": ("○", "magenta"),
+    "pending": ("◆", "cyan"),
+}
 CONFIGS = {
     **dict.fromkeys(("received", "applying", "testing"), ("▶", "cyan")),
     **dict.fromkeys(("confirmed", "unchanged"), ("●", "green")),
     **dict.fromkeys(("rejected", "rolled_back"), ("▲", "yellow")),
     "failed": ("✖", "bold red"),
+    "waiting": ("○", "bright_black"),
 }
 BARS = "▁▂▃▄▅▆▇█"
 LEAST_TREND_BPS = 1e6
@@ -52,11 +60,14 @@ SVG = """<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http:/
 
 
 class View(NamedTuple):
-    """What there is to draw at one moment; `footer` is ours, at most two lines, `warnings` are lines that need attention."""
+    """What there is to draw at one moment; `footer` is ours, at most two lines, `warnings` are lines that need attention.
+
+    `messages_per_s` is None where nobody counts them.
+    """
 
     city: str
     rows: Sequence[Row]
-    messages_per_s: float
+    messages_per_s: float | None
     ignored: int
     footer: str = ""
     warnings: Sequence[str] = ()
@@ -79,48 +90,83 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def render(view: View, width: int, height: int | None = None) -> RenderableType:
-    """Draw the table for `width` columns; with `height` as many rows as fit, the worst, and how many more there are."""
-    rows = list(view.rows)
+def render(view: View, width: int, height: int | None = None, most: int | None = None) -> RenderableType:
+    """Draw the table for `width` columns; with `height` as many rows as fit, the worst, and how many more there are; with `most` the first so many.
+
+    The title counts all rows. Without `height` what is said besides takes as many lines as it needs.
+    """
+    rows = list(view.rows)[:most]
     room = len(rows) if height is None else max(1, height - LINES_AROUND - len(view.warnings))
     more = len(rows) - room
     shown = rows[: room - 1] if more > 0 else rows
-    parts: list[RenderableType] = [_title(view), _table(shown, width)]
+    parts: list[RenderableType] = [_title(view, width), *(_table(shown, width) if shown else ())]
     if more > 0:
         parts.append(Text(f"… and {len(rows) - len(shown)} more, none of them worse", DIM, no_wrap=True))
-    parts += [Text(printable(line), "yellow", no_wrap=True, overflow="ellipsis") for line in view.warnings]
+    is_screen = height is not None
+    parts += [Text(printable(line), "yellow", no_wrap=is_screen, overflow="ellipsis" if is_screen else "fold") for line in view.warnings]
     if view.footer:
-        parts.append(Text(view.footer, DIM, no_wrap=True, overflow="ellipsis"))
+        parts.append(Text(view.footer, DIM, no_wrap=is_screen, overflow="ellipsis" if is_screen else "fold"))
     return Group(*parts)
 
 
-def picture(view: View, width: int, title: str) -> str:
-    """Draw the table as an SVG picture."""
+def picture(view: View, width: int, title: str, height: int | None = None) -> str:
+    """Draw the table as an SVG picture; with `height` as many rows as fit."""
     console = Console(record=True, width=width, file=io.StringIO(), force_terminal=True, color_system="truecolor")
-    console.print(render(view, width))
+    console.print(render(view, width, height))
     return console.export_svg(title=title, code_format=SVG)
 
 
-def _title(view: View) -> Text:
-    text = Text(printable(view.city), "bold", overflow="ellipsis", no_wrap=True)
-    for state in STATES:
-        count = sum(row.state == state for row in view.rows)
-        if count or (state == "online" and not view.rows):
+def _title(view: View, width: int) -> Text:
+    """What there is by state; then as much of the sums as there is room for."""
+    counts = Counter(row.state for row in view.rows) or {"online": 0}
+    name = Text(printable(view.city), "bold", overflow="ellipsis", no_wrap=True)
+    for is_spelled in (True, False):
+        text = name.copy()
+        for state in (state for state in STATES if state in counts):
             shape, colour = SHAPES[state]
-            text.append("  ").append(f"{shape} {count} {state}", f"not bold {colour}")
-    online = [row.figures for row in view.rows if row.state == "online"]
-    stations = sum(figures.stations or 0 for figures in online)
-    down, up = (sum(bps or 0 for bps in column) / MEGA for column in ([f.down_bps for f in online], [f.up_bps for f in online]))
-    text.append(f"   {stations} clients   ↓ {down:.1f} ↑ {up:.1f} Mbit/s   {view.messages_per_s:.1f} messages/s", "not bold")
+            text.append("  ").append(f"{shape} {counts[state]}" + (f" {state}" if is_spelled else ""), f"not bold {colour}")
+        if text.cell_len <= width:
+            break  # else the shapes must do: each stands beside its word below
     if view.ignored:
-        text.append(f"   {view.ignored} ignored", "yellow")
+        text.append(f"  {view.ignored} ignored", "not bold yellow")
+    for words in _sums(view):
+        if text.cell_len + len(words) + 3 > width:
+            break
+        text.append(f"   {words}", "not bold")
     return text
 
 
-def _table(rows: Sequence[Row], width: int) -> Table:
-    """Drop the columns that matter least until the rest fits, then let long words have the room that is left."""
+def _sums(view: View) -> list[str]:
+    online = [row.figures for row in view.rows if row.state == "online"]
+    words = []
+    if online:
+        down, up = (sum(bps or 0 for bps in column) / MEGA for column in ([f.down_bps for f in online], [f.up_bps for f in online]))
+        words = [f"{sum(figures.stations or 0 for figures in online)} clients", f"↓ {down:.1f} ↑ {up:.1f} Mbit/s"]
+    return words if view.messages_per_s is None else [*words, f"{view.messages_per_s:.1f} messages/s"]
+
+
+def _table(rows: Sequence[Row], width: int) -> list[RenderableType]:
+    """Draw head and rows. A line is put together here: rich's own table takes a second for 551 of them."""
     top = max([LEAST_TREND_BPS, *(bps for row in rows for bps in row.trend)])
     cells = {column: [column.cell(row, top) for row in rows] for column in COLUMNS}
+    wide = _widths(cells, width)
+    heads = {column: column.head.split("\n") for column in wide}
+    tall = max(map(len, heads.values()))
+    lines = []
+    for number in range(tall):
+        of_line = {column: ["", *words][number - tall] if len(words) < tall else words[number] for column, words in heads.items()}
+        lines.append(_line([(column, Text(of_line[column], "bold"), wide[column]) for column in wide]))
+    lines.append(Text("─" * (sum(wide.values()) + GAP * (len(wide) - 1)), no_wrap=True))
+    for number, row in enumerate(rows):
+        line = _line([(column, cells[column][number], wide[column]) for column in wide])
+        # What an access point said before it fell silent is old.
+        line.style = "" if row.state == "online" else DIM
+        lines.append(line)
+    return list(lines)
+
+
+def _widths(cells: Mapping[Column, Sequence[Text]], width: int) -> dict[Column, int]:
+    """Drop the columns that matter least until the rest fits, then let long words have the room that is left."""
     full = {column: max([column.least, *map(len, column.head.split("\n")), *(cell.cell_len for cell in cells[column])]) for column in COLUMNS}
     wide = {column: min(full[column], column.most) for column in COLUMNS if column.rank == 0 or any(cell.plain.strip("–") for cell in cells[column])}
 
@@ -136,13 +182,21 @@ def _table(rows: Sequence[Row], width: int) -> Table:
         del wide[last]
     for column in sorted(wide, key=lambda column: column.rank):
         wide[column] = min(full[column], wide[column] + max(0, left()))
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, GAP - 1, 0, 0), pad_edge=False, header_style="bold", show_edge=False)
-    for column, columns in wide.items():
-        table.add_column(Text(column.head), justify=column.justify, width=columns, no_wrap=True, overflow="ellipsis", vertical="bottom")
-    for number in range(len(rows)):
-        # What an access point said before it fell silent is old.
-        table.add_row(*(cells[column][number] for column in wide), style="" if rows[number].state == "online" else DIM)
-    return table
+    return wide
+
+
+def _line(cells: Sequence[tuple[Column, Text, int]]) -> Text:
+    line = Text(no_wrap=True, overflow="crop", end="\n")
+    for place, (column, cell, columns) in enumerate(cells):
+        shown = cell
+        if cell.cell_len > columns:
+            shown = cell.copy()
+            shown.truncate(columns, overflow="ellipsis")
+        blanks = " " * (columns - shown.cell_len)
+        line.append(blanks if column.justify == "right" else "").append_text(shown)
+        if place < len(cells) - 1:
+            line.append((blanks if column.justify == "left" else "") + " " * GAP)
+    return line
 
 
 def _text(value: str | None, style: str = "") -> Text:
@@ -159,6 +213,8 @@ def _state(row: Row, _top: float) -> Text:
 
 
 def _health(row: Row, _top: float) -> Text:
+    if row.was not in (None, "online") or (row.state == "pending"):
+        return Text("not enrolled" if row.state == "pending" else f"was {row.was}")
     if row.age_s is None:
         return _text(None)
     if row.state != "online":
@@ -212,18 +268,20 @@ def _count(value: int | None, style: str = "") -> Text:
 # The last of rank 0 is what gets cut short where even these do not fit.
 COLUMNS = (
     Column("Access point", 0, "left", _name, 0, 18),
+    Column("Kelurahan", 3, "left", lambda row, _: _text(row.kelurahan or None), 0, 16),
     Column("State", 0, "left", _state, 9),
     Column("Clients", 2, "right", lambda row, _: _count(row.figures.stations)),
-    Column("Down\nMbit/s", 3, "right", lambda row, _: _mbps(row.figures.down_bps)),
-    Column("Trend", 8, "left", _trend, TREND),
-    Column("Up\nMbit/s", 4, "right", lambda row, _: _mbps(row.figures.up_bps)),
+    Column("Down\nMbit/s", 4, "right", lambda row, _: _mbps(row.figures.down_bps)),
+    Column("Trend", 11, "left", _trend, TREND),
+    Column("Up\nMbit/s", 6, "right", lambda row, _: _mbps(row.figures.up_bps)),
     Column("Uplink", 1, "left", _uplink, 9, 9),
     Column("Health", 0, "left", _health, 11, 11),
-    Column("Config", 3, "left", _config, 13, 16),
-    Column("Outbox", 6, "right", lambda row, _: _count(row.figures.outbox, "yellow" if (row.figures.outbox or 0) > 2 else "")),
-    Column("Report", 5, "right", _age),
-    Column("Clock", 7, "left", lambda row, _: _text(row.figures.clock, "" if row.figures.clock == "ntp" else "yellow"), 0, 8),
-    Column("CPU", 9, "right", lambda row, _: _percent(row.figures.cpu_ratio)),
-    Column("Memory\nfree", 10, "right", lambda row, _: _percent(row.figures.memory_free_ratio)),
-    Column("Networks", 11, "left", lambda row, _: _text(", ".join(row.figures.ssids) or None)),
+    Column("Config", 4, "left", _config, 13, 16),
+    Column("Outbox", 9, "right", lambda row, _: _count(row.figures.outbox, "yellow" if (row.figures.outbox or 0) > 2 else "")),
+    Column("Report", 7, "right", _age),
+    Column("Provider", 8, "left", lambda row, _: _text(row.provider or None), 0, 16),
+    Column("Clock", 10, "left", lambda row, _: _text(row.figures.clock, "" if row.figures.clock == "ntp" else "yellow"), 0, 8),
+    Column("CPU", 12, "right", lambda row, _: _percent(row.figures.cpu_ratio)),
+    Column("Memory\nfree", 13, "right", lambda row, _: _percent(row.figures.memory_free_ratio)),
+    Column("Networks", 14, "left", lambda row, _: _text(", ".join(row.figures.ssids) or None)),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -147,3 +148,61 @@ def test_a_push_is_shown_by_shape_number_and_word(config: Config, shown: str) ->
     text = drawn(a_view(a_row()._replace(config=config), a_row("rw-0502")), 120)
     assert "Config" in text and shown in text
     assert "Config" not in drawn(a_view(a_row()), 200), "where nothing was ever pushed there is nothing to show"
+
+
+def a_city_of_states() -> View:
+    """One row of each kind, as the store's view makes them."""
+    where = {"kelurahan": "Oro-oro Dowo", "provider": "Biznet Metronet"}
+    rows = [
+        a_row("rw-0001", "lost", 700.0)._replace(**where),
+        a_row("rw-0002", "late", 300.0, problems=("flash-full",))._replace(**where),
+        a_row("rw-0003", "offline", 8000.0)._replace(**where),
+        a_row("rw-0004", "unknown", 4000.0)._replace(**where, was="lost"),
+        a_row("rw-0005", "unknown", 4000.0)._replace(**where, was="online"),
+        Row("rw-0006", "never", None, NOTHING, ())._replace(**where),
+        a_row("rw-0007", problems=("radio-down", "dhcp-pool-full"))._replace(**where),
+        a_row("rw-0008")._replace(**where, config=Config(7, "confirmed", None)),
+        Row("rw-9999", "pending", 4.0, NOTHING, ()),
+    ]
+    return a_view(
+        *rows, city="malang", messages_per_s=None, footer="Ctrl-C ends", warnings=["rwctl serve is not running: what follows is as it was 21:13:20, 2 h ago"]
+    )
+
+
+@pytest.mark.parametrize("width", [80, 120, 200])
+def test_the_table_is_as_looked_at(width: int) -> None:
+    """Each state by shape and word; place and provider where there is room; what is old or not known is not shown as news."""
+    golden = Path(__file__).resolve().parents[1] / "golden" / f"status_{width}.txt"
+    assert drawn(a_city_of_states(), width) == golden.read_text(encoding="utf-8")
+
+
+def test_the_title_keeps_what_fits() -> None:
+    """Counts by state come first; no number is cut in the middle."""
+    view = a_view(*(a_row(f"rw-{number}") for number in range(9)))
+    titles = [drawn(view, width).splitlines()[0] for width in (30, 50, 80, 120)]
+    assert titles == [
+        "demo  ● 9 online   126 clients",
+        "demo  ● 9 online   126 clients",
+        "demo  ● 9 online   126 clients   ↓ 207.9 ↑ 10.8 Mbit/s   2.6 messages/s",
+        "demo  ● 9 online   126 clients   ↓ 207.9 ↑ 10.8 Mbit/s   2.6 messages/s",
+    ]
+
+
+def test_where_nobody_is_online_no_sum_is_shown() -> None:
+    """Not 0 Mbit/s: nobody knows."""
+    assert drawn(a_view(a_row(state="unknown"), messages_per_s=None), 80).splitlines()[0] == "demo  ? 1 unknown"
+
+
+def test_a_remedy_is_never_cut_off_in_print() -> None:
+    """On a screen one line each; printed, as many as it takes."""
+    warning = "1 certificate has no row in the inventory and gets nothing: rw-9999; enrol it:  rwctl --dir /srv/malang enroll rw-9999 …"
+    assert warning in " ".join(drawn(a_view(a_row(), warnings=[warning]), 60).split()).replace("it: rwctl", "it:  rwctl")
+    assert len(drawn(a_view(a_row(), warnings=[warning]), 60, 12).splitlines()) < 12
+
+
+def test_only_the_first_are_drawn_and_all_are_counted() -> None:
+    """`--limit` shortens the table, not the city."""
+    console = Console(width=80, file=io.StringIO(), color_system=None)
+    console.print(render(a_view(*(a_row(f"rw-{number}") for number in range(9))), 80, most=2))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "9 online" in text and sum(line.startswith("rw-") for line in text.splitlines()) == 2

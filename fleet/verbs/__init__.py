@@ -1,0 +1,1 @@
+"""The verbs of rwctl, one in each file."""
