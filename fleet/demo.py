@@ -1,4 +1,4 @@
-"""What `./scripts/run` shows: a broker on loopback, this machine's own agent and 12 simulated access points, in a live table; and pushes to three.
+"""What `./scripts/run` shows: a city of 551 access points made, enrolled and run with `rwctl`, this machine's own agent in it, live in a table; and pushes.
 
 Everything it starts lives in one temporary folder and is ended with it. Nothing leaves loopback unless --probe is given.
 """
@@ -6,174 +6,64 @@ Everything it starts lives in one temporary folder and is ended with it. Nothing
 from __future__ import annotations
 
 import argparse
-import ctypes
+import contextlib
 import os
-import pwd
 import shutil
-import signal
 import socket
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from rich.console import Console
+from rich.live import Live
 
-from fleet import watch
-from fleet.demo_push import Pushes, make_key
-from fleet.table import picture, render
+from fleet import city, demo_city, store, watch
+from fleet.demo_broker import KINDS, Ports, kind_of, start_broker
+from fleet.demo_push import Pushes
+from fleet.demo_stage import CannotStart, Child, Stage
+from fleet.errors import Refused
+from fleet.inventory import Row
+from fleet.table import View, picture, render
+from fleet.verbs.watch import Screen
 
-CITY = "demo"
-SIMULATED = 12
-FIRST = 501
-BROKER_WITHIN_S = 15.0
-AGENTS_WITHIN_S = 6.0
-KILLED_WITHIN_S = 3.0
+CITY = "malang"
+INTERVAL_S = 10
 LAST_LINES = 12
 MOST_DEAD = 3
-PUSHES_WITHIN_S = 240.0
-PICTURE_COLUMNS = 116
-PR_SET_PDEATHSIG = 1
-LIBC = ctypes.CDLL(None)
+MOST_NAMED = 8
+LOOK_EVERY_S = 0.5
+PLAIN_EVERY_S, PLAIN_ROWS = 5.0, 20
+PICTURE_COLUMNS, PICTURE_LINES = 130, 34
+OWN_RW = "99"
 
-BROKERS = {
-    "mosquitto": """\
-listener {port} 127.0.0.1
-allow_anonymous true
-persistence false
-max_queued_messages 10000
-log_dest stderr
-""",
-    "amqtt": """\
-listeners:
-  default:
-    type: tcp
-    bind: 127.0.0.1:{port}
-plugins:
-  amqtt.plugins.authentication.AnonymousAuthPlugin:
-    allow_anonymous: true
-""",
-}
-HINTS = {
-    "mosquitto": "mosquitto_sub -p {port} -v -t 'wifi/v1/{city}/#'",
-    "amqtt": "amqtt on port {port} speaks MQTT 3.1.1 only: the agents find that out within half a minute",
-}
-
-SETTINGS = """\
-[agent]
-id = "{ap}"
-city = "{city}"
-[broker]
-host = "127.0.0.1"
-port = {port}
-tls = false
-[report]
-interval_s = 5
-sample_s = 2
+BOX = """\
+[router]
+backend = "simulated"
 [probe]
 interval_s = {probe_s}
-[router]
-backend = "{backend}"
-adopt = ["public_radio0", "public_radio1"]
-[push]
-keys_dir = "{folder}/keys"
-secrets_dir = "{folder}/{ap}/secrets"
 [paths]
-state_dir = "{folder}/{ap}/state"
-run_dir = "{folder}/{ap}/run"
+state_dir = "{folder}/state"
+run_dir = "{folder}/run"
 """
-SEEDED = """\
-[simulated]
-seed = {seed}
-"""
-
-
-class CannotStart(Exception):
-    """The demo cannot be shown; the text says why."""
-
-
-class Child(NamedTuple):
-    """One process of ours and its log."""
-
-    name: str
-    process: subprocess.Popen[bytes]
-    log: Path
-
-
-class Stage:
-    """Everything that runs for the demo, and the temporary folder it lives in."""
-
-    def __init__(self) -> None:
-        # Others may look into the folder: the broker gives up being root before it reads its settings. No secret lies in it.
-        self.folder = Path(tempfile.mkdtemp(prefix="rwagent-demo-", dir=_place()))
-        self.folder.chmod(0o755)
-        self.children: list[Child] = []
-        # Ends what is left should this process be killed outright: its standard input ends with us.
-        command = [sys.executable, "-m", "fleet.demo_end", str(self.folder)]
-        self._heir = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-
-    def start(self, name: str, command: Sequence[str], user: str | None = None) -> Child:
-        """Start a process in a session of its own, so that Ctrl-C reaches only us; its output goes to a log."""
-        log = self.folder / f"{name}.log"
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-                preexec_fn=_die_with_parent,
-                user=user,
-                group=None if user is None else pwd.getpwnam(user).pw_gid,
-                extra_groups=None if user is None else [],
-            )
-        child = Child(name, process, log)
-        self.children.append(child)
-        return child
-
-    def stop(self) -> None:
-        """End all: the agents first, so that they can say goodbye, then the broker; by force what does not go."""
-        for children, seconds in ((self.children[1:], AGENTS_WITHIN_S), (self.children[:1], KILLED_WITHIN_S)):
-            for child in children:
-                child.process.terminate()
-            deadline = time.monotonic() + seconds
-            for child in children:
-                try:
-                    child.process.wait(max(0.0, deadline - time.monotonic()))
-                except subprocess.TimeoutExpired:
-                    child.process.kill()
-                    child.process.wait()
-        self.children = []
-        self._heir.communicate()
-
-    def dead(self) -> list[Child]:
-        """Every process that ended without being asked."""
-        return [child for child in self.children if child.process.poll() is not None]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo; 0 when it went well, 1 with what is wrong, 2 wrong arguments."""
     options = _parser().parse_args(arguments)
-    stop, console = watch.Stop(), Console()
+    stop, console = watch.Stop(), Console(highlight=False)
     stage = Stage()
     try:
-        key = make_key(stage.folder / "keys", stage.folder / "signing")
-        with console.status("starting the broker and 13 agents"):
-            kind = options.broker if options.broker != "auto" else "mosquitto" if shutil.which("mosquitto") else "amqtt"
-            port = _start_broker(stage, kind, lambda: stop.is_asked)
-            names = _start_agents(stage, port, options.probe)
-        hint = f"{HINTS[kind].format(port=port, city=CITY)}\npushes by hand: the key is {stage.folder}/signing/demo.sec"
-        footer = f"{names[0]} is this machine, the others are simulated. Ctrl-C stops everything.\n{hint}"
-        pushes = None if options.no_pushes else Pushes(port, CITY, names[1:], key)
+        kind = kind_of(options.broker)
+        inventory, own = _inventory(KINDS[kind].points)
+        _make_city(stage, kind, inventory, own, options.probe, console)
+        pushes = None if options.no_pushes else Pushes(stage, inventory)
         try:
-            return _watch(stage, port, names, options, console, stop, footer, pushes)
+            return _watch(stage, [row.id for row in inventory], options, console, stop, _footer(stage, inventory, own), KINDS[kind].note, pushes)
         finally:
             if pushes is not None:
                 pushes.close()
-    except CannotStart as error:
+    except (CannotStart, Refused) as error:
         print(error, file=sys.stderr)
         return 1
     except BrokenPipeError:
@@ -191,109 +81,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="./scripts/run", description=__doc__)
     parser.add_argument("--for", type=float, dest="seconds", metavar="SECONDS", help="end after this time; exit status 0 when all access points reported")
-    parser.add_argument("--keep", action="store_true", help="keep the temporary folder with settings and logs")
+    parser.add_argument("--keep", action="store_true", help="keep the temporary folder with the city, settings and logs")
     parser.add_argument("--probe", action="store_true", help="let this machine's agent probe its gateway, resolver and way out")
-    parser.add_argument("--broker", choices=[*BROKERS, "auto"], default="auto", help="which broker to start (default: mosquitto where it is)")
+    parser.add_argument("--broker", choices=[*KINDS, "auto"], default="auto", help="which broker to start (default: mosquitto where it is)")
     parser.add_argument("--no-pushes", action="store_true", help="show the table only, push nothing")
     parser.add_argument("--picture", metavar="FILE", help="write the last table as an SVG picture")
     return parser
 
 
-def _watch(
-    stage: Stage,
-    port: int,
-    names: Sequence[str],
-    options: argparse.Namespace,
-    console: Console,
-    stop: watch.Stop,
-    footer: str,
-    pushes: Pushes | None,
-) -> int:
-    began = time.monotonic()
-    listener = watch.Listener("127.0.0.1", port, CITY)
-    broker = stage.children[0]
-
-    def is_over() -> bool:
-        if stop.is_asked or broker.process.poll() is not None:
-            return True
-        ran_s = time.monotonic() - began
-        is_showing = pushes is not None and pushes.has_begun and not pushes.is_over and ran_s < PUSHES_WITHIN_S
-        return options.seconds is not None and ran_s > options.seconds and not is_showing
-
-    def warnings() -> list[str]:
-        if pushes is not None and (pushes.has_begun or _are_online(listener, names)):
-            pushes.advance()
-        ended = [" ".join([f"{child.name} ended by itself, status {child.process.returncode}:", *_last_lines(child, 1)]) for child in stage.dead()[:MOST_DEAD]]
-        return ended + ([] if pushes is None else pushes.lines)
-
-    try:
-        if watch.wait_for(listener, is_over):
-            watch.show(console, listener, is_over, warnings, footer)
-        view = watch.view_of(listener)
-    finally:
-        listener.close()
-    console.print(render(view._replace(warnings=() if pushes is None else pushes.lines), console.width))
-    if options.picture:
-        Path(options.picture).write_text(picture(view, PICTURE_COLUMNS, "./scripts/run"), encoding="utf-8")
-    dead = stage.dead()
-    for child in dead[:MOST_DEAD]:
-        lines = [f"\n{child.name} ended by itself, exit status {child.process.returncode}. Its last lines:", *_last_lines(child, LAST_LINES)]
-        print(*lines, sep="\n  ", file=sys.stderr)
-    if len(dead) > MOST_DEAD:
-        print(f"\n{len(dead) - MOST_DEAD} more ended by themselves: {', '.join(child.name for child in dead[MOST_DEAD:])}", file=sys.stderr)
-    silent = sorted(set(names) - {row.ap for row in view.rows if row.age_s is not None})
-    if options.seconds is not None and silent:
-        print(f"\nno report from: {', '.join(silent)}", file=sys.stderr)
-    has_failed = pushes is not None and pushes.has_failed
-    return int(bool(dead) or has_failed or (options.seconds is not None and bool(silent)))
-
-
-def _are_online(listener: watch.Listener, names: Sequence[str]) -> bool:
-    rows = listener.city.rows(time.monotonic())
-    return {row.ap for row in rows if row.state == "online" and row.age_s is not None} >= set(names)
-
-
-def _start_broker(stage: Stage, kind: str, is_over: Callable[[], bool]) -> int:
-    port = _free_port()
-    program = shutil.which(kind) or shutil.which(kind, path=str(Path(sys.executable).parent))
-    if program is None:
-        raise CannotStart(f"no {kind} on this machine. On Debian or Ubuntu:  sudo apt install mosquitto")
-    settings = stage.folder / "broker.conf"
-    settings.write_text(BROKERS[kind].format(port=port), encoding="utf-8")
-    settings.chmod(0o644)  # whatever the umask: it is read by another user
-    # As root mosquitto would change its user itself, and with that forget to die with its parent.
-    broker = stage.start("broker", [program, "-c", str(settings)], "nobody" if kind == "mosquitto" and os.geteuid() == 0 else None)
-    deadline = time.monotonic() + BROKER_WITHIN_S
-    while not is_over():
-        if broker.process.poll() is not None or time.monotonic() > deadline:
-            raise CannotStart("\n  ".join([f"{kind} does not start. Its last lines:", *_last_lines(broker, LAST_LINES)]))
-        try:
-            with socket.create_connection(("127.0.0.1", port), timeout=1):
-                break
-        except OSError:
-            time.sleep(0.05)
-    return port
-
-
-def _start_agents(stage: Stage, port: int, is_probing: bool) -> list[str]:
-    simulated = [f"rw-{FIRST + number:04d}" for number in range(SIMULATED)]
-    names = [own_name(socket.gethostname(), simulated), *simulated]
-    for number, ap in enumerate(names):
-        is_own = number == 0
-        (stage.folder / ap).mkdir()
-        (stage.folder / ap / "state").mkdir(0o700)  # the applier's alone, or it refuses to run
-        text = SETTINGS.format(
-            ap=ap,
-            city=CITY,
-            port=port,
-            folder=stage.folder,
-            backend="linux" if is_own else "simulated",
-            probe_s=0 if is_own and not is_probing else 10,
-        )
-        settings = stage.folder / f"{ap}.toml"
-        settings.write_text(text if is_own else text + SEEDED.format(seed=FIRST + number), encoding="utf-8")
-        stage.start(ap, [sys.executable, "-m", "agent", "run", "--config", str(settings)])
-    return names
+def _inventory(points: int) -> tuple[list[Row], str]:
+    """Give the made-up access points with this machine behind them, and its name."""
+    rows = demo_city.rows(points)
+    own = own_name(socket.gethostname(), [row.id for row in rows])
+    return [*rows, rows[0]._replace(id=own, rw=OWN_RW, tags=("linux",))], own
 
 
 def own_name(hostname: str, taken: Sequence[str]) -> str:
@@ -303,24 +103,116 @@ def own_name(hostname: str, taken: Sequence[str]) -> str:
     return f"{name}-linux" if name in taken else name
 
 
-def _last_lines(child: Child, count: int) -> list[str]:
-    return child.log.read_text(encoding="utf-8", errors="backslashreplace").splitlines()[-count:]
+def _make_city(stage: Stage, kind: str, inventory: Sequence[Row], own: str, is_probing: bool, console: Console) -> None:
+    """Do what an operator does, by the same commands, and tell each as it is typed."""
+    ports, csv = Ports.free(), stage.folder / "points.csv"
+
+    def say(text: str) -> None:
+        console.print(text, style="bright_black", soft_wrap=True)
+
+    say(f"$ rwctl init {stage.city} --name {CITY} …")
+    words = ["--port", str(ports.points), "--city-port", str(ports.city), "--listen", "127.0.0.1", "--access-points", "600", "--interval", str(INTERVAL_S)]
+    stage.call("init", str(stage.city), "--name", CITY, *words)
+    csv.write_text(demo_city.csv_text(inventory), encoding="utf-8")
+    say(f"$ rwctl enroll --csv {csv}")
+    say(stage.call("enroll", "--csv", str(csv)).strip())
+    say("$ rwctl broker run" if kind == "mosquitto" else f"$ {kind} -c broker.yaml")
+    start_broker(stage, kind, ports)
+    say("$ rwctl serve")
+    stage.rwctl("serve", "serve")
+    say(f"$ scripts/simulate_fleet {stage.city}   ({len(inventory) - 1} access points, and {own}, which is this machine)")
+    extra = ["--but", own, "--processes", str(KINDS[kind].processes), "--dials", str(KINDS[kind].dials), "--moods", KINDS[kind].moods]
+    stage.start("fleet", [sys.executable, "-m", "fleet.simulate", str(stage.city), "--folder", str(stage.folder / "fleet"), *extra])
+    _start_own(stage, own, is_probing)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def _start_own(stage: Stage, own: str, is_probing: bool) -> None:
+    """Enrol this machine as a technician does, and start its agent."""
+    box = stage.folder / own
+    box.mkdir()
+    settings = box / "agent.toml"
+    settings.write_text(BOX.format(folder=box, probe_s=INTERVAL_S if is_probing else 0), encoding="utf-8")
+    agent = [sys.executable, "-m", "agent"]
+    stage.check([*agent, "enroll", str(stage.city / f"bundles/{own}.tar.gz"), "--config", str(settings)])
+    # Named only now: on a real Linux box enrolment gives the files to the group that the package makes, and this machine need not have it.
+    settings.write_text(settings.read_text(encoding="utf-8").replace('backend = "simulated"', 'backend = "linux"'), encoding="utf-8")
+    stage.start(own, [*agent, "run", "--config", str(settings)])
 
 
-def _place() -> str | None:
-    """RAM where there is some to write to: an agent's run_dir is no place for a disk."""
-    return next((place for place in ("/dev/shm", "/run") if os.access(place, os.W_OK | os.X_OK)), None)
+def _footer(stage: Stage, inventory: Sequence[Row], own: str) -> str:
+    kelurahan = next(row.kelurahan for row in reversed(inventory) if " " not in row.kelurahan)
+    return (
+        f"{own} is this machine, the others are simulated. Ctrl-C stops everything.\n"
+        f"second terminal:  {_program('rwctl')} --dir {stage.city} status --where kelurahan={kelurahan}"
+    )
 
 
-def _die_with_parent() -> None:
-    """Runs in the child: even a demo that is killed outright leaves nothing running."""
-    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+def _program(name: str) -> str:
+    own = Path(sys.executable).parent / name
+    return os.path.relpath(own) if own.exists() else name
+
+
+def _watch(
+    stage: Stage, names: Sequence[str], options: argparse.Namespace, console: Console, stop: watch.Stop, footer: str, note: str, pushes: Pushes | None
+) -> int:
+    began = time.monotonic()
+
+    def is_over() -> bool:
+        if stop.is_asked or stage.children[0].process.poll() is not None:
+            return True
+        return options.seconds is not None and time.monotonic() - began > options.seconds and not (pushes is not None and pushes.is_showing)
+
+    with contextlib.closing(store.open_live(city.load(stage.city))) as live:
+        screen = Screen(city.load(stage.city), live, None)
+
+        def look(text: str = "") -> View:
+            view = screen.look(text)
+            if pushes is not None and (pushes.has_begun or _are_online(view)):
+                pushes.advance()
+            ended = [" ".join([f"{child.name} ended by itself, status {child.process.returncode}:", *child.last(1)]) for child in stage.dead()[:MOST_DEAD]]
+            return view._replace(warnings=[*ended, *([note] if note else []), *([] if pushes is None else pushes.lines), *view.warnings])
+
+        _show(console, look, is_over, footer)
+        view = look()
+    console.print(render(view, console.width, most=PLAIN_ROWS))
+    if options.picture:
+        Path(options.picture).write_text(picture(view, PICTURE_COLUMNS, "./scripts/run", PICTURE_LINES), encoding="utf-8")
+    return _judge(stage, names, options.seconds is not None, view, pushes)
+
+
+def _show(console: Console, look: Callable[[str], View], is_over: Callable[[], bool], footer: str) -> None:
+    """Show the table until it is over: live on a terminal, else the worst of it every few seconds."""
+    if console.is_terminal:
+        with Live(console=console, screen=True, auto_refresh=False, vertical_overflow="crop") as drawn:
+            while not is_over():
+                drawn.update(render(look(footer), *console.size), refresh=True)
+                time.sleep(LOOK_EVERY_S)
+        return
+    due = time.monotonic() + PLAIN_EVERY_S
+    while not is_over():
+        time.sleep(LOOK_EVERY_S)
+        view = look("")
+        if time.monotonic() >= due:
+            due += PLAIN_EVERY_S
+            console.print(render(view, console.width, most=PLAIN_ROWS))
+            console.print()
+
+
+def _are_online(view: View) -> bool:
+    return bool(view.rows) and all(row.state == "online" and row.age_s is not None for row in view.rows)
+
+
+def _judge(stage: Stage, names: Sequence[str], is_timed: bool, view: View, pushes: Pushes | None) -> int:
+    """Say what went wrong, and give the exit status."""
+    dead: list[Child] = stage.dead()
+    for child in dead[:MOST_DEAD]:
+        lines = [f"\n{child.name} ended by itself, exit status {child.process.returncode}. Its last lines:", *child.last(LAST_LINES)]
+        print(*lines, sep="\n  ", file=sys.stderr)
+    silent = sorted(set(names) - {row.ap for row in view.rows if row.age_s is not None}) if is_timed else []
+    if silent:
+        more = f" and {len(silent) - MOST_NAMED} more" if len(silent) > MOST_NAMED else ""
+        print(f"\nno report from: {', '.join(silent[:MOST_NAMED])}{more}", file=sys.stderr)
+    return int(bool(dead) or bool(silent) or (pushes is not None and pushes.has_failed))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Ends what `./scripts/run` leaves behind: `python -m fleet.demo_end FOLDER` waits until its standard input is closed, by whatever death of the demo.
 
-Appliers and their guards must outlive the agents they work for, so they do not die with them. Touches only processes that name the demo's own folder.
+Appliers and their guards must outlive the agents they work for, and a mosquitto that gave up being root has forgotten its parent, so they do not die
+with us. Touches only processes that name the demo's own folder, or work in it.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ LOOK_S = 0.1
 
 
 def working_in(folder: str) -> list[int]:
-    """Number every other process whose command line names something in the folder."""
+    """Number every other process whose command line names something in the folder, or that works there."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            if f"{folder}/".encode() in (process / "cmdline").read_bytes() and int(process.name) != os.getpid():
+            is_there = f"{folder}/".encode() in (process / "cmdline").read_bytes() or f"{(process / 'cwd').readlink()}/".startswith(f"{folder}/")
+            if is_there and int(process.name) != os.getpid():
                 found.append(int(process.name))
         except OSError:
             continue  # it ended meanwhile

@@ -1,168 +1,170 @@
-"""The pushes that `./scripts/run` shows: a plan, a config that is confirmed, and a bad one that is taken back.
+"""The pushes that `./scripts/run` shows: a plan, a config that a whole kelurahan confirms, and a bad one that is taken back.
 
-Signs with a key made for the show; every access point of it trusts that key. Never waits: each step is taken when it is asked for one.
+Each is one of rwctl's commands, as an operator types it. Never waits: each step is taken when it is asked for one.
 """
 
 from __future__ import annotations
 
-import queue
+import json
 import time
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import paho.mqtt.client as mqtt
+from fleet.demo_stage import Child, Stage
+from fleet.inventory import Row
 
-from agent.wire import config, keyfile, topics
-from agent.wire.claims import ConfigClaims
-from agent.wire.messages import MAX_DOWN_BYTES, Malformed, decode_strict
-from fleet import sign
-
-AUTHOR = "scripts/run"
-TRIED_S = 30  # as short as a push may ask for
-STEP_WITHIN_S = 75.0
+TRIED_S = 30
+STEP_WITHIN_S = 150.0
+SHOW_WITHIN_S = 300.0
 # No channel of Indonesia's: the radio could, hostapd must not.
 BAD_CHANNEL = 100
 LISTED = 2
-MOST_WAITING = 1000
+
+GOOD = """\
+[ssids.public]
+ssid = "Wi-Fi Warga {kelurahan}"
+security = "open"
+bands = ["2g", "5g"]
+isolate = true
+"""
+BAD = f"""\
+[radios.5g]
+channel = {BAD_CHANNEL}
+"""
 
 
 class Step(NamedTuple):
-    """One push of the show: to whom, what it says, and how it should end."""
+    """One command of the show: its words, how all of its access points should end, its exit status."""
 
-    below: str
-    revision: int
-    aps: tuple[str, ...]
+    words: tuple[str, ...]
     ending: str
-    told: str
+    status: int
 
 
 class Pushes:
-    """The show from its first push to its last verdict. `names` are the access points to push to, at least three; `lines` is what there is to say so far."""
+    """The show from its first push to its last verdict; `lines` is what there is to say so far."""
 
-    def __init__(self, port: int, city: str, names: Sequence[str], key: sign.SecretKey) -> None:
+    def __init__(self, stage: Stage, inventory: Sequence[Row]) -> None:
         self.lines: list[str] = []
-        self.is_over = False
         self.has_failed = False
-        self._city = city
-        self._key = key
-        first, second, third = names[:3]
+        self._stage = stage
+        few = chosen(inventory)
+        good, bad = stage.folder / "warga.toml", stage.folder / "channel-100.toml"
+        good.write_text(GOOD.format(kelurahan=few[0].kelurahan), encoding="utf-8")
+        bad.write_text(BAD, encoding="utf-8")
+        node, tried = f"kelurahan={few[0].kelurahan}", ("--confirm-within", str(TRIED_S))
+        self.kelurahan, self.bad = few[0].kelurahan, few[-1].id
         self._steps = [
-            Step(topics.CONFIG_PLAN, 1, (first,), "planned", f"revision 1, to be planned only, to {first}"),
-            Step(topics.CONFIG_DESIRED, 1, (first, second, third), "confirmed", f"revision 1, another name for the network, to {first}, {second} and {third}"),
-            Step(topics.CONFIG_DESIRED, 2, (second,), "rolled_back", f"revision 2, a bad one, to {second}: channel {BAD_CHANNEL}, which hostapd must refuse"),
+            Step(("plan", "--to", few[0].id, str(good)), "planned", 0),
+            Step(("push", "--to", node, *tried, str(good)), "confirmed", 0),
+            Step(("push", "--to", self.bad, *tried, str(bad)), "rolled_back", 1),
         ]
+        self._count = len(few)
         self._number = -1
-        self._until = 0.0
-        self._heard: dict[str, Mapping[str, Any]] = {}
-        self._waiting: queue.Queue[tuple[str, bytes]] = queue.Queue(MOST_WAITING)
-        version = {"callback_api_version": mqtt.CallbackAPIVersion.VERSION2} if hasattr(mqtt, "CallbackAPIVersion") else {}
-        self._client = mqtt.Client(client_id="", protocol=mqtt.MQTTv311, clean_session=True, **version)
-        self._client.on_connect = self._connected
-        self._client.on_message = self._took
-        self._client.connect_async("127.0.0.1", port, keepalive=30)
-        self._client.loop_start()
+        self._child: Child | None = None
+        self._until = self._began = 0.0
+        self._is_over = False
 
     @property
     def has_begun(self) -> bool:
-        """Say whether the first push is out."""
+        """Say whether the first command was started."""
         return self._number >= 0
 
+    @property
+    def is_showing(self) -> bool:
+        """Say whether it has begun and has not ended, for as long as a show may take."""
+        return self.has_begun and not self._is_over and time.monotonic() < self._began + SHOW_WITHIN_S
+
     def advance(self) -> None:
-        """Take the next step when the one before has ended everywhere; call it a few times a second, once all access points are online."""
-        if self.is_over:
+        """Take the next step when the one before has ended; call it a few times a second, once all access points are online."""
+        if self._is_over:
             return
-        if self._number < 0:
+        if self._child is None:
+            self._began = time.monotonic()
             self._begin(0)
-        self._listen()
-        step = self._steps[self._number]
-        ended = [ap for ap in step.aps if self._state(ap) == step.ending]
-        if len(ended) == len(step.aps):
-            self._tell_end(step)
-            if self._number + 1 < len(self._steps):
-                self._begin(self._number + 1)
-            else:
-                self.is_over = True
-        elif time.monotonic() > self._until:
-            self._fail(step)
+            return
+        step, events = self._steps[self._number], list(_events(self._child.log))
+        if self._child.process.poll() is None and time.monotonic() < self._until:
+            self._tell(f"▶ {self._typed(step)}   {_states(events)}")
+        elif self._child.process.returncode == step.status and _is_as_wanted(events, step.ending):
+            self._tell(f"▶ {self._typed(step)}")
+            self.lines.append(_told(events, step.ending))
+            self._begin(self._number + 1)
+        else:
+            self._is_over = self.has_failed = True
+            self.lines.append(
+                f"✖ not {step.ending.replace('_', ' ')} (exit status {self._child.process.returncode}): {_states(events) or ' '.join(self._child.last(1))}"
+            )
 
     def close(self) -> None:
-        """Disconnect and end the thread."""
-        self._client.disconnect()
-        self._client.loop_stop()
+        """End the command that runs."""
+        if self._child is not None and self._child.process.poll() is None:
+            self._child.process.terminate()
+            self._child.process.wait()
 
     def _begin(self, number: int) -> None:
-        self._number, self._until = number, time.monotonic() + STEP_WITHIN_S
-        self._heard.clear()
-        step = self._steps[number]
-        self.lines.append(f"▶ {step.told}")
-        for ap in step.aps:
-            said = ConfigClaims(self._city, ap, step.revision, int(time.time()), AUTHOR, document(ap, step), TRIED_S)
-            topic = f"{topics.root(self._city, ap)}/{step.below}"
-            self._client.publish(topic, sign.push(self._key, said), qos=1, retain=step.below == topics.CONFIG_DESIRED)
-
-    def _listen(self) -> None:
-        """Keep what each access point said last of this step's revision."""
-        step = self._steps[self._number]
-        while not self._waiting.empty():
-            topic, payload = self._waiting.get_nowait()
-            parts = topics.parse(topic)
-            wanted = topics.CONFIG_PLAN_RESULT if step.below == topics.CONFIG_PLAN else topics.CONFIG_REPORTED
-            if parts is None or parts[2] != wanted or parts[1] not in step.aps:
-                continue
-            try:
-                message = decode_strict(payload, MAX_DOWN_BYTES)
-            except Malformed:
-                continue
-            if message.get("revision") == step.revision:
-                self._heard[parts[1]] = message
-
-    def _state(self, ap: str) -> object:
-        return self._heard.get(ap, {}).get("state")
-
-    def _tell_end(self, step: Step) -> None:
-        message = self._heard[step.aps[0]]
-        if step.ending == "planned":
-            changes = message.get("changes", [])
-            shown = ", ".join(f"{change['path']}: {_value(change.get('from'))} → {_value(change.get('to'))}" for change in changes[:LISTED])
-            self.lines.append(f"● planned ({message.get('impact')}): {shown}")
-        elif step.ending == "confirmed":
-            self.lines.append(f"● confirmed by {len(step.aps)} of {len(step.aps)}, each over a new connection through the change")
-        else:
-            self.lines.append(f"▲ rolled back ({message.get('reason')}): revision {message.get('current')} is in force and on air as before")
-
-    def _fail(self, step: Step) -> None:
-        self.is_over = self.has_failed = True
-        states = ", ".join(f"{ap} {self._heard.get(ap, {}).get('state', 'silent')} {self._heard.get(ap, {}).get('reason', '')}".strip() for ap in step.aps)
-        self.lines.append(f"✖ not {step.ending} within {STEP_WITHIN_S:.0f} s: {states}")
-
-    def _connected(self, client: mqtt.Client, _userdata: object, _flags: object, reason: object, *_: object) -> None:
-        if reason == 0:
-            client.subscribe([(topics.subscription(name, self._city), 1) for name in (topics.CONFIG_REPORTED, topics.CONFIG_PLAN_RESULT)])
-
-    def _took(self, _client: mqtt.Client, _userdata: object, message: mqtt.MQTTMessage) -> None:
-        try:
-            self._waiting.put_nowait((message.topic, bytes(message.payload)))
-        except (queue.Full, UnicodeDecodeError):
+        if number == len(self._steps):
+            self._is_over = True
             return
+        self._number, self._until = number, time.monotonic() + STEP_WITHIN_S
+        words = self._steps[number].words
+        self._child = self._stage.start(f"push-{number + 1}", self._stage.command(*words, "--json", "--author", "scripts/run"), is_told=False)
+        self.lines.append(f"▶ {self._typed(self._steps[number])}")
+
+    def _tell(self, line: str) -> None:
+        self.lines[-1] = line.rstrip()
+
+    def _typed(self, step: Step) -> str:
+        return " ".join(["rwctl", *(Path(word).name if word.startswith("/") else word for word in step.words)])
+
+
+def chosen(inventory: Sequence[Row]) -> list[Row]:
+    """Choose the kelurahan of the fewest simulated access points, at least two, the first in the list of several such."""
+    of: dict[str, list[Row]] = {}
+    for row in inventory[:-1]:
+        of.setdefault(row.kelurahan, []).append(row)
+    del of[inventory[-1].kelurahan]  # there is this machine, which has no Wi-Fi to be pushed to
+    return min((rows for rows in of.values() if len(rows) > 1), key=len, default=list(inventory[:1]))
+
+
+def _events(log: Path) -> Iterator[dict[str, Any]]:
+    """Give what a command has said so far, whole lines of JSON."""
+    for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue  # it is being written
+        if isinstance(event, dict):
+            yield event
+
+
+def _states(events: Sequence[dict[str, Any]]) -> str:
+    """Say how many stand how, from what was said of each last."""
+    last = {event["ap"]: event["state"] for event in events if event.get("event") == "state"}
+    return ", ".join(f"{state.replace('_', ' ')} {count}" for state, count in sorted(Counter(last.values()).items()))
+
+
+def _is_as_wanted(events: Sequence[dict[str, Any]], ending: str) -> bool:
+    if ending == "planned":
+        return any(event.get("event") == "plan" and event.get("changes") for event in events)
+    return any(event.get("event") == "summary" and set(event.get("states", {})) == {ending} for event in events)
+
+
+def _told(events: Sequence[dict[str, Any]], ending: str) -> str:
+    if ending == "planned":
+        plan = next(event for event in events if event.get("event") == "plan")
+        shown = ", ".join(f"{change['path']}: {_value(change.get('from'))} → {_value(change.get('to'))}" for change in plan["changes"][:LISTED])
+        return f"● planned ({plan.get('result')}): {shown}"
+    count = sum(event.get("states", {}).get(ending, 0) for event in events if event.get("event") == "summary")
+    if ending == "confirmed":
+        published = next((event for event in events if event.get("event") == "published"), {})
+        return f"● confirmed by {count} of {count}, each over a new connection through the change; published in {published.get('seconds', 0) * 1000:.0f} ms"
+    state = next(event for event in reversed(events) if event.get("state") == ending)
+    return f"▲ rolled back ({state.get('reason')}): revision {state.get('revision')} is not in force, what was before is on air"
 
 
 def _value(value: object) -> str:
     value = value.get("ssid", "…") if isinstance(value, dict) else value
     return "not set" if value is None else str(value)
-
-
-def document(ap: str, step: Step) -> dict[str, object]:
-    """Give the config of one step: the public network under another name, and for the bad one the channel."""
-    found: dict[str, object] = {"ssids": {"public": {"ssid": f"Wi-Fi Warga {ap.upper()}", "security": "open", "bands": ["2g", "5g"], "isolate": True}}}
-    return found | ({"radios": {"5g": {"channel": BAD_CHANNEL}}} if step.ending not in ("planned", *config.VERDICTS[:2]) else {})
-
-
-def make_key(keys_dir: Path, own_dir: Path) -> sign.SecretKey:
-    """Make the show's key: its public half goes where the access points look, the pair into `own_dir`, for pushes by hand while the show lasts."""
-    key = sign.make_key()
-    for folder in (keys_dir, own_dir):
-        folder.mkdir()
-    sign.write_pair(str(own_dir), "demo", key, b"")
-    (keys_dir / "demo.pub").write_bytes(keyfile.public_key(key.public, "the demo's key"))
-    return key

@@ -10,6 +10,8 @@ import pytest
 from tests.stories.world import World, make_world
 
 SLOWEST = (
+    "test_a_citys_day",
+    "test_the_whole_city_at_once",
     "test_a_path_silent_for_three_minutes",
     "test_ten_thousand_reports_do_not_grow_the_process",
     "test_a_broker_restarted_twenty_times_loses_nothing",

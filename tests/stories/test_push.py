@@ -192,7 +192,8 @@ def test_of_a_thousand_pushes_the_last_one_wins(world: World) -> None:
     began = time.monotonic()
     try:
         for revision in range(1, 1001):
-            town.push(revision, {"agent": {"report_interval_s": 2 + revision % 4 if revision < 1000 else 1}})  # whichever came before, the last one differs from it
+            # Whichever was taken before the last one, the last one differs from it.
+            town.push(revision, {"agent": {"report_interval_s": 2 + revision % 4 if revision < 1000 else 1}})
             time.sleep(max(0.0, began + revision * 0.03 - time.monotonic()))
         took_s = time.monotonic() - began
         confirmed = town.until_state(1000, "confirmed", 60)
