@@ -26,6 +26,7 @@ case "$0 $*" in
     *mutants*) name=mutants says='mutants killed: 5/5' heeds=TERM ;;
     *'pytest'*' -n '*) name=tests says='7 passed in 1.00s' heeds=INT ;;
     *pytest*) name=vm says=${VM_SAYS:-'3 passed in 1.00s'} heeds=INT ;;
+    *'bench city'*) name=city says='| query | budget |' heeds=INT ;;
     *bench*) name=bench says='| what | budget |' heeds=INT ;;
     *' -c '*) echo 3.11; exit ;;
     *) exit 0 ;;
@@ -103,7 +104,7 @@ def tree(tmp_path: Path) -> Iterator[Tree]:
         os.kill(number, signal.SIGKILL)
 
 
-@pytest.mark.parametrize("slow", ["tests", "vm", "mutants", "bench"])
+@pytest.mark.parametrize("slow", ["tests", "vm", "mutants", "bench", "city"])
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_run_that_is_told_to_end_leaves_nothing_running(tree: Tree, slow: str, number: signal.Signals, status: int) -> None:
     """Ctrl-C and SIGTERM end the tests, every lane and the bench, each in the way that lets it clean up."""
@@ -135,7 +136,8 @@ def test_fast_has_neither_lanes_nor_bench(tree: Tree) -> None:
         ({"USER_ID": "1000"}, "", "vm: did not run"),
         ({"VM_SAYS": "3 skipped in 1.00s"}, "", "vm: did not run"),
         ({}, "scripts/mutants", "mutants: did not run"),
-        ({"BROKEN": "bench"}, "", "bench"),
+        ({"BROKEN": "bench"}, "", "bench agent"),
+        ({"BROKEN": "city"}, "", "bench city"),
         ({"BROKEN": "tests"}, "", "tests"),
     ],
 )
