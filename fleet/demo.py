@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stage = Stage()
     try:
         kind = kind_of(options.broker)
-        inventory, own = _inventory(KINDS[kind].points)
+        inventory, own = _inventory(min(options.points, KINDS[kind].points))
         _make_city(stage, kind, inventory, own, options.probe, console)
         pushes = None if options.no_pushes else Pushes(stage, inventory)
         try:
@@ -85,6 +85,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--probe", action="store_true", help="let this machine's agent probe its gateway, resolver and way out")
     parser.add_argument("--broker", choices=[*KINDS, "auto"], default="auto", help="which broker to start (default: mosquitto where it is)")
     parser.add_argument("--no-pushes", action="store_true", help="show the table only, push nothing")
+    most = max(kind.points for kind in KINDS.values())
+    parser.add_argument("--points", type=int, choices=range(57, most + 1), default=most, metavar="N", help="simulate so many, 57 to %(default)s (default)")
     parser.add_argument("--picture", metavar="FILE", help="write the last table as an SVG picture")
     return parser
 

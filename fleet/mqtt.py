@@ -119,9 +119,11 @@ class Client:
         deadline = time.monotonic() + within_s
         client: Any = self._client
         client.connect_timeout = within_s
+        self._attach()
         try:
             self._dial(client.connect)
         except (OSError, ValueError) as error:
+            self._detach()
             self._client = self._make()  # paho's own is not new any more
             raise self._explained(error) from None
         client.loop_start()
@@ -190,6 +192,7 @@ class Client:
             self._news.notify_all()
         self._client.disconnect()
         self._client.loop_stop()
+        self._detach()
         self.is_connected = self._is_closing = False
 
     # What paho's thread calls: nothing but notes.
@@ -269,10 +272,18 @@ class Client:
         client.tls_set_context(self._context())
         client.reconnect_delay_set(*RECONNECT_S)
         client.max_inflight_messages_set(UNANSWERED[5 if self._protocol == mqtt.MQTTv5 else 4])
-        client.on_connect, client.on_disconnect = self._connected, self._disconnected
-        client.on_publish, client.on_subscribe, client.on_message = self._published, self._subscribed, self._heard
         self._refusal = ""
         return client  # type: ignore[no-any-return]  # untyped above because paho 1.6.1 types nothing
+
+    def _attach(self) -> None:
+        client: Any = self._client
+        client.on_connect, client.on_disconnect = self._connected, self._disconnected
+        client.on_publish, client.on_subscribe, client.on_message = self._published, self._subscribed, self._heard
+
+    def _detach(self) -> None:
+        """Let paho's client go without a cycle: else its pair of sockets stays open until the collector comes by."""
+        client: Any = self._client
+        client.on_connect = client.on_disconnect = client.on_publish = client.on_subscribe = client.on_message = None
 
     def _context(self) -> ssl.SSLContext:
         files = (self._city.ca / "ca.pem", self._city.clients / f"{self._name}.pem", self._city.clients / f"{self._name}.key")
@@ -317,7 +328,9 @@ class Client:
             LOG.error("the broker's bytes could not be understood, connecting again: client=%s", self._client_id)
             self._thread = None
             self.is_connected = False
+            self._detach()
             self._client = self._make()
+            self._attach()
             self._dial(self._client.connect_async)
             self._client.loop_start()
 

@@ -207,7 +207,7 @@ def ear_of(live: sqlite3.Connection, now: float) -> Ear:
     row = live.execute("SELECT began_at, ended_at FROM listening ORDER BY began_at DESC LIMIT 1").fetchone()
     said = live.execute("SELECT value FROM meta WHERE name = 'interval_s'").fetchone()
     interval_s = 0.0 if said is None else float(said[0])
-    return Ear(False, interval_s=interval_s) if row is None else Ear(now - row[1] <= DEAF_AFTER_S, *row, interval_s)
+    return Ear(False, interval_s=interval_s) if row is None else Ear(now - row[1] <= DEAF_AFTER_S, row[0], row[1], interval_s)
 
 
 class Poison(NamedTuple):

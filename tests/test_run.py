@@ -140,6 +140,7 @@ def test_without_mosquitto_the_broker_from_pypi_serves(terminal: Terminal) -> No
 
 
 @needs_mosquitto
+@pytest.mark.parametrize("terminal", [("--points", "114")], indirect=True)
 def test_even_a_demo_that_is_killed_outright_leaves_nothing_running(terminal: Terminal) -> None:
     """SIGKILL in the midst of a push gives no chance to clean up: broker, appliers and guards are ended, the rest ends by itself."""
     terminal.read_until("(applying|testing) [0-9]", 2 * SHOWN_WITHIN_S)
@@ -160,7 +161,7 @@ def test_even_a_demo_that_is_killed_outright_leaves_nothing_running(terminal: Te
 def test_the_plain_output_names_who_did_not_report(umask: int) -> None:
     """Without a terminal and with too little time: exit status 1 and the names; it starts also where files are private by default."""
     environment = os.environ | {"RWAGENT_SETUP": "skip"}
-    command = ["./scripts/run", "--for", "0"]
+    command = ["./scripts/run", "--for", "0", "--points", "114"]
     done = subprocess.run(command, cwd=ROOT, env=environment, umask=umask, capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, "no report from" in done.stderr) == (1, True), done
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import itertools
 import shutil
 import socket
 import ssl
 import threading
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -281,3 +284,24 @@ def test_bytes_that_are_no_mqtt_are_no_silence_for_ever(little: LittleCity) -> N
     until(is_back, what="the second connection")
     client.close()
     babbler.close()
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_closed_one_leaves_nothing_to_the_collector(little: LittleCity, is_there: bool) -> None:
+    """paho's client, with its pair of sockets, goes with ours; so it does when the broker was not there."""
+    at = little.city if is_there else little.city._replace(broker=Broker(city_host="127.0.0.1", city_port=free_port()))
+    gc.collect()
+    gc.disable()
+    try:
+        client = Client(at, OPERATOR)
+        inner = weakref.ref(client._client)
+        if is_there:
+            client.start()
+        else:
+            with contextlib.suppress(Away):
+                client.start(1)
+        client.close()
+        del client
+        assert inner() is None
+    finally:
+        gc.enable()
