@@ -88,7 +88,7 @@ def test_a_day_without_a_broker(world: World) -> None:
     agent = world.agent(wire.port, sample_s=30, interval_s=60, tables=tables).start()
     until(lambda: len(agent.put()) >= 60, "an hour", every_s=0.2)
     rss_before, dirty_before = memory_kib(agent.pid)
-    until(lambda: len(agent.put()) >= DAY, "a day", 90, every_s=0.5)
+    until(lambda: len(agent.put()) >= DAY, "a day", 300, every_s=0.5)
     most_bytes = agent.figures().bytes
     rss_after, dirty_after = memory_kib(agent.pid)
     files = sum(file.stat().st_size for file in (agent.run_dir / "outbox").iterdir())

@@ -60,4 +60,4 @@ def grown(world: World) -> tuple[float, int, list[tuple[int, int]]]:
 
 def heard(city: City, reports: int) -> None:
     """Wait for so many reports without reading them."""
-    until(lambda: len(city.heard) > reports and len(city.on("report")) >= reports, f"{reports} reports", 240)
+    until(lambda: len(city.heard) > reports and len(city.on("report")) >= reports, f"{reports} reports", 600)

@@ -51,7 +51,7 @@ def test_a_broker_restarted_twenty_times_loses_nothing(world: World, paho: int, 
             city.ack()
         wire.is_open = False
         # What a broker acknowledged and had not passed on when it was killed is the broker's loss: without the city's acks nobody can know of it.
-        until(lambda: agent.put() - agent.held() <= city.numbers(), "all that was acknowledged is heard")
+        until(lambda: agent.put() - agent.held() <= city.numbers(), "all that was acknowledged is heard", 120)
         (broker.kill if restart % 2 else broker.stop)()
         broker.start()
         city.gone().join()
