@@ -6,7 +6,6 @@ The store knows the last line's number and hash, so that lines missing at the en
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -15,7 +14,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from fleet import store
+from fleet import files, store
 from fleet.city import City
 from fleet.errors import Refused
 from fleet.who import login
@@ -237,27 +236,12 @@ def _locked(city: City) -> Iterator[int]:
         is_new = not city.audit.exists()
         fd = os.open(city.audit, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         if is_new:
-            _sync(city)
+            files.sync(city.folder)
     except OSError as error:
         raise Refused(f"{city.audit}: cannot be opened ({error.strerror})") from None
     try:
-        until = time.monotonic() + LOCK_WITHIN_S
-        while True:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > until:
-                    raise Refused(f"{city.audit}: another rwctl has held it for {LOCK_WITHIN_S:.0f} s; end that one, or wait") from None
-                time.sleep(0.01)
+        if not files.is_taken(fd, LOCK_WITHIN_S):
+            raise Refused(f"{city.audit}: another rwctl has held it for {LOCK_WITHIN_S:.0f} s; end that one, or wait")
         yield fd
-    finally:
-        os.close(fd)
-
-
-def _sync(city: City) -> None:
-    fd = os.open(city.folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
     finally:
         os.close(fd)

@@ -5,10 +5,9 @@ Writes only what it is told to, inside the caller's transaction; documents have 
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from agent.wire import claims
@@ -44,18 +43,6 @@ class Revision(NamedTuple):
     is_below_contract: bool
     jws: bytes | None = None
     published_at: int | None = None
-
-
-@contextlib.contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """Do all of it or nothing, alone."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    finally:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
 
 
 def changes(connection: sqlite3.Connection, node: Node | None = None) -> list[Change]:

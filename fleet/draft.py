@@ -6,6 +6,7 @@ Touches no broker, signs nothing and writes nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from agent.wire import claims, jws
@@ -93,7 +94,7 @@ def check_sizes(draft: Draft, secrets: Secrets) -> None:
         if id(target.document) in seen:
             continue
         seen.add(id(target.document))
-        whole = secrets.put_back(target.document, lambda path, target=target: said(origin(target.origins, path)))  # type: ignore[misc]  # bound at once
+        whole = secrets.put_back(target.document, partial(_whence, target.origins))
         longest = claims.ConfigClaims("x" * 48, "x" * 48, MAX_INTEGER, MAX_INTEGER, "é" * claims.LONGEST_AUTHOR, whole, claims.LONGEST_CONFIRM_S, True)
         size = len(jws.signing_input("0" * jws.KID_LENGTH, claims.members(longest))) + SIGNATURE_CHARACTERS
         if size > jws.MAX_BYTES:
@@ -107,6 +108,10 @@ def origin(origins: Mapping[Path, Origin], path: Path) -> Origin | None:
         if near:
             return near[-1]
     return None
+
+
+def _whence(origins: Mapping[Path, Origin], path: Path) -> str:
+    return said(origin(origins, path))
 
 
 def said(found: Origin | None) -> str:

@@ -9,10 +9,13 @@ import contextlib
 import fcntl
 import os
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from fleet.errors import Refused
+
+LOOK_EVERY_S = 0.02
 
 PRIVATE, PUBLIC, FOLDER = 0o600, 0o644, 0o700
 Owner = tuple[int, int]
@@ -27,7 +30,7 @@ def put(path: Path, text: bytes, mode: int = PUBLIC) -> None:
         except OSError:
             os.unlink(temporary)
             raise
-        _sync(path.parent)
+        sync(path.parent)
 
 
 def put_new(path: Path, text: bytes, mode: int = PUBLIC) -> None:
@@ -40,7 +43,7 @@ def put_new(path: Path, text: bytes, mode: int = PUBLIC) -> None:
             raise Refused(f"{path}: is there already, and is never replaced") from None
         finally:
             os.unlink(temporary)
-        _sync(path.parent)
+        sync(path.parent)
 
 
 def read(path: Path) -> bytes:
@@ -81,6 +84,19 @@ def locked(folder: Path) -> Iterator[None]:
         os.close(fd)
 
 
+def is_taken(fd: int, within_s: float) -> bool:
+    """Take an open file's lock, waiting for whoever has it; False when that one does not end in time. It goes when the file is closed."""
+    until = time.monotonic() + within_s
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() >= until:
+                return False
+            time.sleep(LOOK_EVERY_S)
+
+
 @contextlib.contextmanager
 def _told(path: Path) -> Iterator[None]:
     try:
@@ -110,7 +126,8 @@ def _written(path: Path, text: bytes, mode: int) -> Path:
     return temporary
 
 
-def _sync(folder: Path) -> None:
+def sync(folder: Path) -> None:
+    """Have a folder's names on the disk."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)

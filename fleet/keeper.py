@@ -16,10 +16,11 @@ from fleet import boots, mending, store
 from fleet.boots import DAY_S, MOST_BOOTS_A_DAY, Boot, Boots
 from fleet.city import City
 from fleet.errors import Refused
-from fleet.months import Months, transaction
+from fleet.months import Months
 from fleet.received import Received
 from fleet.reckoning import HOUR_S, Reckoning
 from fleet.rows import PARTS, Batch, Part, StateChange, Stored
+from fleet.store import transaction
 
 LOCK = "serve.lock"
 MOST_QUARANTINED = 1000

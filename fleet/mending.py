@@ -16,7 +16,8 @@ from fleet import boots, store
 from fleet.boots import Boot, Boots
 from fleet.city import City
 from fleet.errors import Refused
-from fleet.months import Months, transaction
+from fleet.months import Months
+from fleet.store import transaction
 
 LIVE = "live.db"
 BATCH = "batch"  # the name in live.db's meta

@@ -16,6 +16,7 @@ from typing import Any
 from fleet import store
 from fleet.city import City
 from fleet.errors import Refused
+from fleet.store import transaction
 
 FILE = re.compile(r"raw-([0-9]{4})-([0-9]{2})\.db")
 DAY_S = 86_400
@@ -143,22 +144,3 @@ class Months:
         for db in self._opened.values():
             db.close()
         self._opened.clear()
-
-
-class transaction:  # reads as the statement it stands for
-    """Begin a transaction and commit it, or roll it back when anything went wrong."""
-
-    def __init__(self, db: sqlite3.Connection) -> None:
-        self._db = db
-
-    def __enter__(self) -> None:
-        self._db.execute("BEGIN IMMEDIATE")
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        try:
-            if kind is None:
-                self._db.execute("COMMIT")
-        finally:
-            # SQLite rolls back by itself for some errors, and not for others (sqlite.org/lang_transaction.html).
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")

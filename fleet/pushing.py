@@ -7,7 +7,6 @@ it again gives the same bytes. One at a time: what is retained on the broker is 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -19,7 +18,7 @@ from typing import NamedTuple, Protocol
 from agent.wire import claims, topics
 from agent.wire.claims import ConfigClaims
 from agent.wire.messages import MAX_INTEGER, Payload
-from fleet import audit, changes, draft, sign, store
+from fleet import audit, changes, draft, files, sign, store
 from fleet.changes import Change, Revision
 from fleet.city import City
 from fleet.draft import Draft, Target, Wish
@@ -113,7 +112,7 @@ def commit(
         number, now = changes.next_number(connection), int(time.time())
         audit.record(city, act.kind, _entry(found, act, number))
         secrets.keep(found.layer)
-        with changes.transaction(connection):
+        with store.transaction(connection):
             changes.add_change(connection, Change(number, now, act.author, act.kind, found.node, found.layer, act.note))
             for target in found.due:
                 changes.add_revision(connection, _revision(target, act, number, now, reported.get(target.point.id, 0)))
@@ -130,7 +129,7 @@ def sign_waiting(city: City, connection: sqlite3.Connection, key: SecretKey, sec
         return
     # Before any of it leaves this process.
     audit.record(city, "sign", signing_entry(key, claims.KIND, {ap: revision.revision for ap, revision in unsigned.items()}, signed))
-    with changes.transaction(connection):
+    with store.transaction(connection):
         for ap, revision in unsigned.items():
             changes.put_jws(connection, revision, signed[ap])
 
@@ -145,7 +144,7 @@ def publish_waiting(city: City, connection: sqlite3.Connection, line: Line, with
     late = {mids[mid] for mid in line.wait_published(mids, within_s)}
     seconds = time.monotonic() - began
     now = int(time.time())
-    with changes.transaction(connection):
+    with store.transaction(connection):
         for ap, (revision, _) in signed.items():
             if ap not in late:
                 changes.put_published(connection, revision, now)
@@ -177,15 +176,8 @@ def alone(city: City, within_s: float = LOCK_WITHIN_S) -> Iterator[None]:
     except OSError as error:
         raise Refused(f"{path}: cannot be opened ({error.strerror})") from None
     try:
-        until = time.monotonic() + within_s
-        while True:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= until:
-                    raise Busy(f"{path}: another push is under way for more than {within_s:g} s; wait for it, or end it") from None
-                time.sleep(0.05)
+        if not files.is_taken(fd, within_s):
+            raise Busy(f"{path}: another push is under way for more than {within_s:g} s; wait for it, or end it")
         yield
     finally:
         os.close(fd)

@@ -14,8 +14,8 @@ from math import ceil
 
 from fleet.availability import Facts, Interval, availability, overdue_at
 from fleet.keeper import Keeper
-from fleet.months import transaction
 from fleet.reckoning import LONGEST_SPAN_S
+from fleet.store import transaction
 
 HOUR_S = 3600
 SLICE_S = 300  # what is read at once

@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 from fleet import schema
@@ -46,6 +48,19 @@ def month_begin(ts: float) -> int:
 def open_raw(path: Path) -> sqlite3.Connection:
     """Open one month's raw rows, made when missing."""
     return _opened(path, schema.RAW)
+
+
+@contextlib.contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Do all of it or nothing, alone."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    finally:
+        # SQLite rolls back by itself for some errors, and not for others (sqlite.org/lang_transaction.html).
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
 
 
 def _opened(path: Path, tables: str) -> sqlite3.Connection:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 import sqlite3
-import threading
 import time
 from collections import deque
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -17,6 +14,7 @@ from rich.live import Live
 
 from fleet import choices, city, remarks, store, view, where
 from fleet.city import City
+from fleet.ending import asked_to_end
 from fleet.status import TREND
 from fleet.table import View, render
 from fleet.view import Documents, Point
@@ -41,7 +39,7 @@ def command(folder: Path, expression: str | None, seconds: float | None) -> None
     at = city.load(folder)
     console = Console(highlight=False)
     until = float("inf") if seconds is None else time.monotonic() + seconds
-    with contextlib.closing(store.open_live(at)) as live, _asked_to_end() as is_asked:
+    with contextlib.closing(store.open_live(at)) as live, asked_to_end() as is_asked:
         screen = Screen(at, live, expression)
         if console.is_terminal:
             with Live(console=console, screen=True, auto_refresh=False, vertical_overflow="crop") as drawn:
@@ -86,16 +84,3 @@ class Screen:
             trend.append(point.figures.down_bps)
         self._trends[point.id] = (newest, trend)
         return tuple(trend)
-
-
-@contextlib.contextmanager
-def _asked_to_end() -> Iterator[threading.Event]:
-    """Turn Ctrl-C and the other signals that end a program into an event, so that the screen is given back in order."""
-    asked = threading.Event()
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, lambda *_: asked.set()) for number in numbers}
-    try:
-        yield asked
-    finally:
-        for number, former in before.items():
-            signal.signal(number, former)

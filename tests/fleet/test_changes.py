@@ -62,7 +62,7 @@ def test_publishing_forgets_the_signatures_before_it(connection: sqlite3.Connect
 
 
 def test_a_transaction_is_all_or_nothing(connection: sqlite3.Connection) -> None:
-    with pytest.raises(sqlite3.IntegrityError), changes.transaction(connection):
+    with pytest.raises(sqlite3.IntegrityError), store.transaction(connection):
         changes.add_revision(connection, revision(7))
         changes.add_revision(connection, revision(7))
     assert changes.of(connection, 1) == []

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from fleet.months import COLUMNS, Change, Months, RawTuple, transaction
+from fleet.months import COLUMNS, Change, Months, RawTuple
+from fleet.store import transaction
 from tests.fleet.keeping import NOON, city_of
 
 MONTH_S = 31 * 86_400

@@ -5,6 +5,7 @@ Claimed by delivery: a refused SUBSCRIBE is answered "granted" all the same.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -81,14 +82,21 @@ def fresh(word: str) -> bytes:
     return f"{word}-{os.getpid()}-{next(_numbers)}-{os.urandom(6).hex()}".encode()
 
 
-@pytest.fixture(scope="module")
-def stage() -> Iterator[Stage]:
+@contextlib.contextmanager
+def staged() -> Iterator[Stage]:
+    """Make a city in which an operator and the ingester hear everything, and the victim what is its own."""
     with make_city(THIEF, VICTIM, LEAVER) as city:
         broker = city.broker()
         with city.operator() as operator, city.operator("_ingest") as ingester, city.point(VICTIM) as victim:
             operator.subscribe("#")
             victim.subscribe(f"{topics.root(NAME, VICTIM)}/#")
             yield Stage(city, broker, operator, ingester, victim)
+
+
+@pytest.fixture(scope="module")
+def stage() -> Iterator[Stage]:
+    with staged() as made:
+        yield made
 
 
 # Another's topics.
@@ -371,12 +379,8 @@ def saved(made: Issued, ca: Path, folder: Path) -> Files:
 
 @pytest.fixture
 def revoking() -> Iterator[Stage]:
-    with make_city(THIEF, VICTIM, LEAVER) as city:
-        broker = city.broker()
-        with city.operator() as operator, city.operator("_ingest") as ingester, city.point(VICTIM) as victim:
-            operator.subscribe("#")
-            victim.subscribe(f"{topics.root(NAME, VICTIM)}/#")
-            yield Stage(city, broker, operator, ingester, victim)
+    with staged() as made:
+        yield made
 
 
 def test_revoked_is_out_within_five_seconds(revoking: Stage) -> None:
