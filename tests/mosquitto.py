@@ -21,7 +21,7 @@ from typing import Any
 from tests.pki import Pair
 
 PATH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
-READY_WITHIN_S = 10.0
+READY_WITHIN_S = 60.0
 
 
 def free_port(host: str = "127.0.0.1") -> int:

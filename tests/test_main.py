@@ -20,7 +20,7 @@ from agent.__main__ import Options, _parser, _plain_run
 from tests.settings_of import simulated_file
 
 ROOT = Path(__file__).parent.parent
-WITHIN_S = 30.0
+WITHIN_S = 60.0
 
 
 @pytest.fixture

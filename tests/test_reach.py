@@ -18,7 +18,7 @@ from agent import reach
 from agent.records import Path, Reach
 
 NAME = "mqtt.malang.example"
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 Reply = Callable[[bytes], list[bytes]]
 
 

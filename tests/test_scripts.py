@@ -12,19 +12,20 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-WITHIN_S = 30.0
+WITHIN_S = 60.0
 
 # What `.venv/bin/python` and `scripts/mutants` are in the small tree. Who is SLOW writes a file and stays until the signal it promises to heed.
 STUB = """#!/bin/bash
 case "$0 $*" in
     *mutants*) name=mutants says='mutants killed: 5/5' heeds=TERM ;;
-    *'pytest'*' -n '*) name=tests says='7 passed in 1.00s' heeds=INT ;;
+    *'pytest'*' -n '*) name=tests says=${TESTS_SAY:-'7 passed in 1.00s'} heeds=INT ;;
+    *--last-failed*) name=alone says=${ALONE_SAYS:-'1 passed in 1.00s'} heeds=INT ;;
     *pytest*) name=vm says=${VM_SAYS:-'3 passed in 1.00s'} heeds=INT ;;
     *'bench city'*) name=city says='| query | budget |' heeds=INT ;;
     *bench*) name=bench says='| what | budget |' heeds=INT ;;
@@ -38,7 +39,7 @@ if [[ $name == "$SLOW" ]]; then
     wait
 fi
 echo "$says"
-[[ $name != "$BROKEN" ]]
+[[ " $BROKEN " != *" $name "* ]]
 """
 ABSENT, THERE = ("python3.10", "python3.12", "python3.13"), ("shellcheck", "mosquitto")
 PROGRAMS = {"id": "echo ${USER_ID:-0}", **dict.fromkeys(ABSENT, "exit 1"), **dict.fromkeys(THERE, "exit 0")}
@@ -147,6 +148,32 @@ def test_where_all_is_required_what_did_not_run_is_a_fault(tree: Tree, environme
         (tree.folder / missing).unlink()
     status, said = tree.run(RWAGENT_REQUIRE_COMPONENTS="1", **environment)
     assert (status, f"FAILED: {fault}" in said.splitlines()) == (1, True), said
+
+
+ONE_FAILED = "FAILED tests/test_x.py::test_y[1] - assert 0\n1 failed, 6 passed in 1.00s"
+
+
+def test_a_story_that_failed_in_the_crowd_is_run_once_more_alone(tree: Tree) -> None:
+    """It passes then: all is well, all are counted, and its name stands at the end."""
+    status, said = tree.run(RWAGENT_REQUIRE_COMPONENTS="1", BROKEN="tests", TESTS_SAY=ONE_FAILED)
+    assert (status, said.splitlines()[-1]) == (0, "15 passed, 0 failed"), said
+    assert "passed only alone: tests/test_x.py::test_y[1]" in said.splitlines()
+    assert max(said.index(f"-- {lane}: ") for lane in ("vm", "mutants", "pythons")) < said.index("-- alone\n") < said.index("| what | budget |")
+
+
+@pytest.mark.parametrize(
+    ("words", "environment"),
+    [
+        ((), {"BROKEN": "tests alone", "ALONE_SAYS": "1 failed in 1.00s"}),
+        ((), {"TESTS_SAY": "FAILED tests/test_x.py::test_y\n7 failed, 6 passed in 1.00s"}),
+        ((), {"TESTS_SAY": "6 passed in 1.00s"}),
+        (("--fast",), {}),
+    ],
+)
+def test_what_fails_alone_too_or_among_many_is_a_fault(tree: Tree, words: Sequence[str], environment: dict[str, str]) -> None:
+    """So does a run that broke off, and one without the lanes, which had the machine for itself."""
+    status, said = tree.run(*words, **{"RWAGENT_REQUIRE_COMPONENTS": "1", "BROKEN": "tests", "TESTS_SAY": ONE_FAILED} | environment)
+    assert (status, "FAILED: tests" in said.splitlines(), "passed only alone" in said) == (1, True, False), said
 
 
 def test_on_a_laptop_a_lane_that_cannot_run_is_left_out(tree: Tree) -> None:

@@ -25,7 +25,7 @@ from tests.fakes.router import FakeRouter
 
 NOT_RUNNING = Status(False, "none", None, {})
 CA = certificates.authority()
-WITHIN_S = 20.0
+WITHIN_S = 60.0
 
 
 def settings(port: int, **changes: Any) -> Settings:

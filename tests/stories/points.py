@@ -16,7 +16,7 @@ import paho.mqtt.client as mqtt
 from tests.stories.world import until
 
 V3, V5 = mqtt.MQTTv311, mqtt.MQTTv5
-PATIENCE_S = 10.0
+PATIENCE_S = 40.0
 _VERSIONS = {V3: "3.1.1", V5: "5"}
 
 

@@ -118,6 +118,11 @@ class Stage:
             self.process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
         return self.process
 
+    def heard(self) -> None:
+        """Go on until it has taken in something of every access point that was sent after it began."""
+        last = [len(agent.sent) for agent in self.agents]
+        until(lambda: self.go_on(1) or all(agent.acked > seq for agent, seq in zip(self.agents, last, strict=True)), "acks of something new", 40, self.log)
+
     def end(self, number: int = signal.SIGTERM) -> int:
         """End it; give its exit status."""
         assert self.process is not None
@@ -186,6 +191,8 @@ def test_killed_restarted_repeated_and_poisoned_each_is_stored_once(stage: Stage
     rng = random.Random(11)
     stage.serve()
     for turn in range(4):
+        # A broker keeps nothing for who was never there, and one that is killed while it starts would show little.
+        stage.heard()
         stage.go_on(60, rng)
         stage.end(signal.SIGKILL)
         stage.go_on(30, rng)

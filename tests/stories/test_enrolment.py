@@ -24,7 +24,7 @@ from tests.fleet.broker_city import BrokerCity, founded
 pytestmark = [pytest.mark.story, pytest.mark.needs("mosquitto")]
 
 ROOT = Path(__file__).parents[2]
-WITHIN_S = 30.0
+WITHIN_S = 60.0
 BOX = """[agent]
 id = "rw-0501"
 city = "malang"

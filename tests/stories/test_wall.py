@@ -31,7 +31,7 @@ from tests.replayed import counted
 from tests.stories import hostile
 from tests.stories.hostile import USER
 from tests.stories.test_secrets import find
-from tests.stories.walled import KEY, NAMED, PUSHED, SHORT, SHORTEST_S, STANDING, STRANGER, TIMES, Applier, Box, Ended, document, make_box, signed
+from tests.stories.walled import KEY, NAMED, PATIENCE_S, PUSHED, SHORT, SHORTEST_S, STANDING, STRANGER, TIMES, Applier, Box, Ended, document, make_box, signed
 from tests.stories.world import until
 
 pytestmark = [pytest.mark.story, pytest.mark.needs("root", "netns", "signify-openbsd")]
@@ -328,24 +328,26 @@ def test_what_changes_places_while_root_works_leads_it_nowhere(changes: str, box
     os.link(box.outside / "desired", f"{others['own']}/plan")
     before, outer = box.configured(), box.arm()
     writer = box.another_daemon()
-    if changes == "desired":
-        box.put(bad[0])
-        writer.begin(hostile.rewrite, desired, bad, seconds)
-    else:
-        writer.begin(hostile.flood_any, f"{run_dir}/elsewhere", str(box.inbox), bad, seconds)
     path, names = {
         "the inbox": (str(box.inbox), ("outside", "own", "etc", "fifo")),
         "desired": (desired, ("file", "hard", "fifo", "own")),
         "status": (str(box.status_dir), ("outside", "own", "etc", "fifo")),
     }[changes]
-    box.daemon.begin(hostile.turn, path, [others[name] for name in names], seconds)
-    if changes == "status":
-        # It looks at that directory when it begins, and whenever it has something to say.
-        runs = ring_for(box, seconds)
-    count = box.daemon.end() + writer.end()
-    if changes == "status":
-        assert {ended.code for ended in runs} <= {apply.DONE, apply.FAILED, -signal.SIGTERM}
-    looks = watching.sleeps()
+    if changes == "desired":
+        box.put(bad[0])
+    count, looks, deadline = 0, watching.sleeps(), time.monotonic() + PATIENCE_S
+    while not (count and watching.sleeps() - looks > 20 and "push rejected" in watching.log()) and time.monotonic() < deadline:
+        if changes == "desired":
+            writer.begin(hostile.rewrite, desired, bad, seconds)
+        else:
+            writer.begin(hostile.flood_any, f"{run_dir}/elsewhere", str(box.inbox), bad, seconds)
+        box.daemon.begin(hostile.turn, path, [others[name] for name in names], seconds)
+        if changes == "status":
+            # It looks at that directory when it begins, and whenever it has something to say.
+            runs = ring_for(box, seconds)
+            assert {ended.code for ended in runs} <= {apply.DONE, apply.FAILED, -signal.SIGTERM}
+        count += box.daemon.end() + writer.end()
+    looks = watching.sleeps() - looks
     assert_quiet(watching)
     # Refusals are two seconds apart, and looks at the inbox between them.
     assert looks > 20 and "push rejected" in watching.log()

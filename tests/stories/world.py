@@ -36,7 +36,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAHO_1 = ROOT / ".paho1"
 CITY = "malang"
 AP = "rw-0501"
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 UNLIMITED = "max_inflight_messages 0\nmax_queued_messages 0"
 STRICT = {name: jsonschema.Draft202012Validator(shapes.strict(schemas.published(name))) for name in schemas.PAYLOADS}
 
