@@ -125,6 +125,7 @@ def test_message_of_another_kind_is_none(tmp_path: Path) -> None:
         assert ledger.message(entry) is None
 
 
+@pytest.mark.once
 def test_files_are_bounded(tmp_path: Path) -> None:
     """One entry that stays for ever does not keep everything after it: waste is cleared away, at every moment."""
     ledger = _open(tmp_path)

@@ -446,6 +446,7 @@ def test_events_are_never_late(tmp_path: Path) -> None:
 # Room.
 
 
+@pytest.mark.once
 def test_day_without_a_broker_fits(tmp_path: Path) -> None:
     """1440 reports and an event each hour: all there, valid, none dropped, in 512 KiB, with the files in their bound."""
     outbox = _open(tmp_path)
@@ -589,6 +590,7 @@ def test_newest_is_never_given_up_for_older(tmp_path: Path) -> None:
         assert outbox.held()[-1].seq == seq
 
 
+@pytest.mark.once
 def test_ten_thousand_reports_leave_nothing(tmp_path: Path) -> None:
     """10,000 reports, sent and acked, some of them missing at first: files and index stay small, and none is left."""
     outbox = _open(tmp_path)

@@ -148,6 +148,7 @@ def wrapped(name: str) -> Callable[[object], object]:
 
 
 @pytest.mark.parametrize("shard", range(SHARDS))
+@pytest.mark.once
 def test_hostile_documents(shard: int, record_property: Callable[[str, object], None]) -> None:
     """A hundred thousand documents with something wrong: none raises, none is answered at length, and what passes does no harm."""
     chance = random.Random(shard)
@@ -172,6 +173,7 @@ def test_hostile_documents(shard: int, record_property: Callable[[str, object], 
 @pytest.mark.parametrize(
     "wrap", [lambda value: value, *map(wrapped, plan.KNOWN), lambda value: {"ssids": {"public": {"bands": value}}}, lambda value: {"radios": {"5g": value}}]
 )
+@pytest.mark.once
 def test_enormous_documents(wrap: Callable[[object], object]) -> None:
     """A megabyte of text, tables of a hundred thousand members and values a hundred thousand deep are answered as briefly."""
     chance = random.Random(4)

@@ -25,6 +25,7 @@ STUB = """#!/bin/bash
 case "$0 $*" in
     *mutants*) name=mutants says='mutants killed: 5/5' heeds=TERM ;;
     *'pytest'*' -n '*) name=tests says=${TESTS_SAY:-'7 passed in 1.00s'} heeds=INT ;;
+    *test_city_day*) name=day says=${DAY_SAYS:-'2 passed, 1 skipped in 1.00s'} heeds=INT ;;
     *--last-failed*) name=alone says=${ALONE_SAYS:-'1 passed in 1.00s'} heeds=INT ;;
     *pytest*) name=vm says=${VM_SAYS:-'3 passed in 1.00s'} heeds=INT ;;
     *'bench city'*) name=city says='| query | budget |' heeds=INT ;;
@@ -38,6 +39,7 @@ if [[ $name == "$SLOW" ]]; then
     sleep 1000 &
     wait
 fi
+[[ $name != day || ! ${RWAGENT_FULL-} ]] || echo 'the whole day'
 echo "$says"
 [[ " $BROKEN " != *" $name "* ]]
 """
@@ -105,7 +107,7 @@ def tree(tmp_path: Path) -> Iterator[Tree]:
         os.kill(number, signal.SIGKILL)
 
 
-@pytest.mark.parametrize("slow", ["tests", "vm", "mutants", "bench", "city"])
+@pytest.mark.parametrize("slow", ["tests", "vm", "mutants", "day", "bench", "city"])
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_run_that_is_told_to_end_leaves_nothing_running(tree: Tree, slow: str, number: signal.Signals, status: int) -> None:
     """Ctrl-C and SIGTERM end the tests, every lane and the bench, each in the way that lets it clean up."""
@@ -121,8 +123,8 @@ def test_a_run_that_is_told_to_end_leaves_nothing_running(tree: Tree, slow: str,
 def test_everything_runs_and_the_bench_comes_last(tree: Tree) -> None:
     """With all there: status 0, the sums, and the bench's table after every lane's result."""
     status, said = tree.run(RWAGENT_REQUIRE_COMPONENTS="1")
-    assert (status, said.splitlines()[-1]) == (0, "15 passed, 0 failed"), said
-    assert said.index("| what | budget |") > max(said.index(f"-- {lane}: ", said.index("-- tests: ")) for lane in ("vm", "mutants", "pythons"))
+    assert (status, said.splitlines()[-1]) == (0, "17 passed, 0 failed"), said
+    assert said.index("| what | budget |") > max(said.index(f"-- {lane}: ", said.index("-- tests: ")) for lane in ("vm", "mutants", "pythons", "city"))
 
 
 def test_fast_has_neither_lanes_nor_bench(tree: Tree) -> None:
@@ -131,12 +133,20 @@ def test_fast_has_neither_lanes_nor_bench(tree: Tree) -> None:
     assert (status, said.splitlines()[-1], "bench" in said) == (0, "7 passed, 0 failed", False), said
 
 
+def test_full_has_the_whole_day_when_nothing_else_runs(tree: Tree) -> None:
+    """--full: what is claimed of a quiet machine is run on one, and the lanes have ended."""
+    status, said = tree.run("--full", RWAGENT_REQUIRE_COMPONENTS="1")
+    assert (status, said.splitlines()[-1]) == (0, "17 passed, 0 failed"), said
+    assert max(said.index(f"-- {lane}: ", said.index("-- tests: ")) for lane in ("vm", "mutants", "pythons")) < said.index("the whole day\n")
+
+
 @pytest.mark.parametrize(
     ("environment", "missing", "fault"),
     [
         ({"USER_ID": "1000"}, "", "vm: did not run"),
         ({"VM_SAYS": "3 skipped in 1.00s"}, "", "vm: did not run"),
         ({}, "scripts/mutants", "mutants: did not run"),
+        ({"DAY_SAYS": "3 skipped in 1.00s"}, "", "city: did not run"),
         ({"BROKEN": "bench"}, "", "bench agent"),
         ({"BROKEN": "city"}, "", "bench city"),
         ({"BROKEN": "tests"}, "", "tests"),
@@ -156,9 +166,9 @@ ONE_FAILED = "FAILED tests/test_x.py::test_y[1] - assert 0\n1 failed, 6 passed i
 def test_a_story_that_failed_in_the_crowd_is_run_once_more_alone(tree: Tree) -> None:
     """It passes then: all is well, all are counted, and its name stands at the end."""
     status, said = tree.run(RWAGENT_REQUIRE_COMPONENTS="1", BROKEN="tests", TESTS_SAY=ONE_FAILED)
-    assert (status, said.splitlines()[-1]) == (0, "15 passed, 0 failed"), said
+    assert (status, said.splitlines()[-1]) == (0, "17 passed, 0 failed"), said
     assert "passed only alone: tests/test_x.py::test_y[1]" in said.splitlines()
-    assert max(said.index(f"-- {lane}: ") for lane in ("vm", "mutants", "pythons")) < said.index("-- alone\n") < said.index("| what | budget |")
+    assert max(said.index(f"-- {lane}: ") for lane in ("vm", "mutants", "pythons", "city")) < said.index("-- alone\n") < said.index("| what | budget |")
 
 
 @pytest.mark.parametrize(
@@ -179,7 +189,7 @@ def test_what_fails_alone_too_or_among_many_is_a_fault(tree: Tree, words: Sequen
 def test_on_a_laptop_a_lane_that_cannot_run_is_left_out(tree: Tree) -> None:
     """Without root and without RWAGENT_REQUIRE_COMPONENTS the VM lane does not fail the run."""
     status, said = tree.run(USER_ID="1000")
-    assert (status, said.splitlines()[-1]) == (0, "12 passed, 0 failed"), said
+    assert (status, said.splitlines()[-1]) == (0, "14 passed, 0 failed"), said
 
 
 def test_a_virtual_environment_without_pip_is_made_anew(tmp_path: Path) -> None:

@@ -163,6 +163,7 @@ PARTS = st.fixed_dictionaries({}, optional={name: JSON | st.dictionaries(st.samp
 
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.binary(max_size=50) | JSON.map(lambda value: json.dumps(value).encode()) | PARTS.map(lambda value: json.dumps(value | {"pid": os.getpid()}).encode()))
+@pytest.mark.once
 def test_any_state_file_is_shown_or_called_damaged(tmp_path: Path, content: bytes) -> None:
     """Whatever stands in the file, status says something and does not fall."""
     (tmp_path / "daemon.json").write_bytes(content)

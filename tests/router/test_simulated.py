@@ -87,6 +87,7 @@ def test_what_is_read_depends_only_on_the_moment() -> None:
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10**6), st.lists(st.integers(1, 40_000), min_size=1, max_size=6))
+@pytest.mark.once
 def test_any_sampling_pattern_gives_the_same_reading(seed: int, steps: list[int]) -> None:
     """However the way to a moment is cut up, the reading there is the same."""
     patient, direct = opened(seed, 12), opened(seed, 12)
@@ -254,6 +255,7 @@ def test_no_stations_means_no_traffic_on_the_air() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**63), st.integers(0, 400), st.floats(0, 7 * DAY), st.frozensets(st.sampled_from(sorted(MOODS))))
+@pytest.mark.once
 def test_every_reading_is_believable(seed: int, peak: int, after: float, moods: frozenset[str]) -> None:
     """For any seed, size, moment and mood every gauge stays within what such a box can show."""
     router = opened(seed, peak, moods=moods)
@@ -282,6 +284,7 @@ def test_every_reading_is_believable(seed: int, peak: int, after: float, moods: 
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 10**6), st.floats(0, 3 * DAY))
+@pytest.mark.once
 def test_probe_and_path_agree(seed: int, after: float) -> None:
     """A probe fails in the layer that the path shows missing, and each layer it passed has a latency."""
     router = opened(seed, moods=frozenset({"bad-line", "flapping-uplink"}))
@@ -503,6 +506,7 @@ def test_counters_begin_anew_at_a_reboot() -> None:
 # Cost and completeness.
 
 
+@pytest.mark.once
 def test_a_month_costs_no_memory() -> None:
     """Thirty simulated days, sampled each hour, leave less than 300 KB behind."""
     router = opened(1)

@@ -133,6 +133,7 @@ def test_everybody_present_has_a_lease() -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(st.binary(min_size=1, max_size=8), st.lists(st.floats(0, 20_000), min_size=1, max_size=12))
+@pytest.mark.once
 def test_totals_only_rise_and_forget_nothing(key: bytes, steps: list[float]) -> None:
     """However it is asked, each total rises with time, and going back to a moment finds the same totals again."""
     start = unix(MONDAY + 5.5)

@@ -392,6 +392,7 @@ def test_no_value_is_on_a_command_line(on: Stored) -> None:
     assert not (on.ram / "stage/batch").exists()
 
 
+@pytest.mark.once
 def test_random_edits_come_out_as_they_must(on: Stored) -> None:
     """Sections made, changed, emptied and removed in any order, over several files in turn."""
     rng = random.Random(4)

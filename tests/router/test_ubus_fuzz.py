@@ -213,6 +213,7 @@ def _endless(unit: bytes) -> Callable[[socket.socket], None]:
     ],
     ids=["answers", "strangers", "events", "megabytes", "pings", "greetings"],
 )
+@pytest.mark.once
 def test_a_stream_without_end_ends_the_call(tmp_path: Path, unit: bytes) -> None:
     """A peer that never comes to an end is dropped, and has filled no memory."""
     with Ubusd(str(tmp_path / "ubus.sock"), _endless(unit)) as ubusd:

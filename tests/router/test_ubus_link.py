@@ -146,6 +146,7 @@ def test_answers_to_others_are_not_taken(path: str, difference: tuple[int, int])
         ubus.close()
 
 
+@pytest.mark.once
 def test_sequence_numbers_begin_again_after_65535(path: str) -> None:
     """They are 16 bits wide."""
     answer = objects({"a": 5}, echo)

@@ -36,7 +36,7 @@ REPORTS = demo_city.POINTS * DAY // INTERVAL_S  # 158,688; in full 1,586,880
 SEED = 5
 OUTAGE_S = 600
 QUIET_S = 2400
-SLACK_S = 600.0
+SLACK_S = 7200.0 if IS_FULL else 900.0
 
 Numbers = dict[tuple[str, str], list[tuple[int, int]]]
 
