@@ -149,14 +149,15 @@ class Client:
 
     def wait_published(self, mids: Iterable[int], within_s: float) -> set[int]:
         """Wait until the broker took these; give those that it did not."""
-        missing, deadline = set(mids), time.monotonic() + within_s
+        # The one that is waited for is looked at, and not all of them each time that one of them is answered: they may be thousands.
+        waited, deadline = list(mids)[::-1], time.monotonic() + within_s
         with self._news:
-            while missing := missing - self._answered.keys():
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    break
-                self._news.wait(left)
-        return missing
+            while waited and (waited[-1] in self._answered or (left := deadline - time.monotonic()) > 0):
+                if waited[-1] in self._answered:
+                    waited.pop()
+                else:
+                    self._news.wait(left)
+            return {mid for mid in waited if mid not in self._answered}
 
     def messages(self, most: int, within_s: float) -> list[Heard]:
         """Give the messages that wait, at most `most`; without any wait up to `within_s` for the first."""

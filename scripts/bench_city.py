@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import random
@@ -22,6 +23,7 @@ from fleet.mqtt import Heard
 from fleet.rollup import Rollup
 from fleet.roster import Roster
 from fleet.server_clock import ServerClock
+from fleet.serving import calm_collector
 from scripts import city_data
 from scripts.city_data import BEGIN, DAY_S, HOUR_S, POINTS
 
@@ -101,6 +103,8 @@ def _ingest(folder: Path, count: int) -> Iterator[Line]:
     roster.refresh(0.0)
     gathering = Gathering(roster, ServerClock(), [])
     cpu_s = wall_s = 0.0
+    thresholds = gc.get_threshold()
+    calm_collector()  # as `rwctl serve` does
     for first in range(0, count, BATCH):
         heard = _reports(first, BATCH)
         cpu, wall = time.process_time(), time.monotonic()
@@ -112,6 +116,8 @@ def _ingest(folder: Path, count: int) -> Iterator[Line]:
         wall_s += time.monotonic() - wall
         assert stored.reports == BATCH, stored
     keeper.close()
+    gc.set_threshold(*thresholds)
+    gc.unfreeze()
     rate = count / cpu_s
     size = len(_reports(0, 1)[0].payload)
     yield Line(
