@@ -22,6 +22,19 @@ def _missing(component: str) -> bool:
     return shutil.which(component, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin") is None
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest tests first: each worker begins with a piece of the list, so each piece with its share of them."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    long = [item for item in items if item.get_closest_marker("long")]
+    others = [item for item in items if not item.get_closest_marker("long")]
+    piece = -(-len(items) // workers)
+    ordered: list[pytest.Item] = []
+    for number in range(workers):
+        ordered += long[number::workers]
+        ordered += [others.pop(0) for _ in range(min(len(others), (number + 1) * piece - len(ordered)))]
+    items[:] = ordered
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test whose component is missing, with the reason; fail it where components are required."""
     names = [name for mark in item.iter_markers("needs") for name in mark.args]

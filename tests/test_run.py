@@ -167,6 +167,7 @@ def test_the_plain_output_names_who_did_not_report(umask: int) -> None:
 
 
 @needs_mosquitto
+@pytest.mark.long
 def test_a_push_is_shown_from_plan_to_confirm_and_a_bad_one_rolls_back(tmp_path: Path) -> None:
     """The output ends only when the last push has ended: planned, confirmed by a kelurahan, rolled back where hostapd refused; and the picture is there."""
     done = subprocess.run(

@@ -12,6 +12,7 @@ import os
 import pickle
 import random
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -222,8 +223,14 @@ def turn(path: str, others: Sequence[str], seconds: float) -> int:
 def rewrite(path: str, contents: Sequence[bytes], seconds: float) -> int:
     """Write over a file of its own in its place while it is read."""
     until = time.monotonic() + seconds
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    count = 0
+    fd, count = -1, 0
+    while fd < 0 and time.monotonic() < until:
+        # Something else may lie there at this moment.
+        with contextlib.suppress(OSError):
+            fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                os.close(fd)
+                fd = -1
     while time.monotonic() < until:
         content = contents[count % len(contents)]
         os.pwrite(fd, content, 0)

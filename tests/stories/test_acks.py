@@ -75,6 +75,7 @@ def test_without_any_ack_a_puback_releases(world: World) -> None:
     assert_nothing_lost(city, agent)
 
 
+@pytest.mark.long
 def test_a_day_without_a_broker(world: World) -> None:
     """1,440 reports wait in 512 KiB of RAM, older ones merged; the process does not grow; each seq is accounted for; counters never fall."""
     broker = world.broker()

@@ -43,6 +43,7 @@ def file(city: RealCity, name: str, text: str) -> str:
     return str(path)
 
 
+@pytest.mark.long
 def test_plan_push_a_bad_one_and_revert(city: RealCity) -> None:
     """Each verb by its exit code and its JSON; the bad one is taken back by the access point, and exit 1 says so."""
     good = file(city, "good.toml", GOOD)

@@ -139,6 +139,7 @@ def saved_by_the_broker(city: RealCity) -> None:
 
 
 @pytest.mark.needs("mosquitto")
+@pytest.mark.long
 def test_a_city_at_work_keeps_no_mac_and_no_key() -> None:
     """A busy access point, two Wi-Fi keys pushed, planned, taken back and refused, a locked signing key, a CSV with passwords: all of it leaves nothing."""
     with make_city() as city:

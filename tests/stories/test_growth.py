@@ -18,6 +18,7 @@ TRIM = {"MALLOC_TRIM_THRESHOLD_": "4096", "MALLOC_TOP_PAD_": "0", "MALLOC_MMAP_T
 SAMPLE_S, PACE_S = 10.0, 0.004
 
 
+@pytest.mark.long
 def test_ten_thousand_reports_do_not_grow_the_process() -> None:
     """After its first six thousand reports private dirty memory grows by at most 64 KiB over ten thousand more.
 

@@ -39,6 +39,7 @@ def test_a_broker_killed_between_publish_and_puback_loses_nothing(world: World, 
 
 
 @pytest.mark.parametrize(("paho", "has_acks"), [(1, False), (2, True)])
+@pytest.mark.long
 def test_a_broker_restarted_twenty_times_loses_nothing(world: World, paho: int, has_acks: bool) -> None:
     """Killed or stopped, twenty times over, with a city that acknowledges or not: every number the agent gave out is heard."""
     broker = world.broker()

@@ -39,6 +39,7 @@ def test_a_restart_of_the_agent_loses_nothing(world: World, ending: str, paho: i
 
 
 @pytest.mark.parametrize("paho", [1, 2])
+@pytest.mark.long
 def test_presence_says_how_it_ended(world: World, paho: int) -> None:
     """A clean stop says offline; an agent killed is said to be lost by its will; each for the session that was born."""
     broker = world.broker()

@@ -90,6 +90,7 @@ def macs() -> set[str]:
 
 
 @pytest.mark.parametrize("encoding", ["json", "deflate"])
+@pytest.mark.long
 def test_no_station_and_no_secret_gets_out(world: World, encoding: str) -> None:
     """Hours of a busy access point: no planted MAC or password in messages, log, command line, environment, state file or journal."""
     broker = world.broker(passwords={AP: PASSWORD, "_ingest": "x"}, extra="allow_anonymous true")

@@ -35,6 +35,7 @@ add rule ip rw out tcp sport {port} drop
 
 @pytest.mark.story
 @pytest.mark.needs("mosquitto", "netns", "nft")
+@pytest.mark.long
 def test_a_path_silent_for_three_minutes(world: World) -> None:
     """Sampling goes on; the loss is found within two keepalives; then the live report goes first, the backlog trickles, nothing is lost."""
     with Namespace() as far:

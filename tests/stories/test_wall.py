@@ -607,6 +607,7 @@ def test_no_key_shows_where_the_daemon_can_look(box: Box, record_property: Recor
     """Neither in command lines and environments, nor in what root says and logs: of a push taken, one taken back, one refused, one planned."""
     planted = {STANDING, NAMED, PUSHED, SHORT}
     network = {"ssid": "Staf", "security": "psk2", "bands": ["2g"]}
+    (box.folder / "slowly").touch()  # so that a look at all processes surely meets a check
     spy = box.another_daemon()
     spy.begin(hostile.spy, 14.0)
     pushes = [signed(3, document("Tiga")), signed(4, {"ssids": {"staf": network | {"key_ref": "office"}}})]

@@ -70,7 +70,7 @@ mount --bind {folder}/boot_id /proc/sys/kernel/random/boot_id
 ulimit -v 1000000
 exec "$@"
 """
-CHECKED = '#!/bin/sh\nread -r up rest </proc/uptime\necho "$up" >>{folder}/checks\nexec {folder}/signify "$@"\n'
+CHECKED = '#!/bin/sh\nread -r up rest </proc/uptime\necho "$up" >>{folder}/checks\n[ ! -e {folder}/slowly ] || sleep 0.5\nexec {folder}/signify "$@"\n'
 # Where only the order of things is the claim: no pauses, and a minute of uptime in a few seconds: what a reload takes is no faster for it.
 QUICK = Limits(verify_every_s=0.0, quiet_every_s=0.0, live_gap_s=0.1, poll_s=0.1, watch_s=0.02, lock_s=20.0)
 TIMES = 4.0
@@ -188,7 +188,8 @@ class Box:
         shutil.rmtree(self.run_dir)
         _directory(self.run_dir, 0o750, USER, USER)
         _directory(self.inbox, 0o700, USER, USER)
-        (self.folder / "boot_id").write_text(f"11111111-2222-4333-8444-{secrets.token_hex(6)}\n")
+        # Its beginning: the first 16 digits are what a boot is told by.
+        (self.folder / "boot_id").write_text(f"{secrets.token_hex(4)}-2222-4333-8444-555555555555\n")
 
     def put(self, content: bytes, name: str = "desired") -> None:
         """Let the daemon put a file into the inbox."""
