@@ -152,11 +152,13 @@ class Client:
         # The one that is waited for is looked at, and not all of them each time that one of them is answered: they may be thousands.
         waited, deadline = list(mids)[::-1], time.monotonic() + within_s
         with self._news:
-            while waited and (waited[-1] in self._answered or (left := deadline - time.monotonic()) > 0):
+            while waited:
                 if waited[-1] in self._answered:
                     waited.pop()
-                else:
+                elif (left := deadline - time.monotonic()) > 0:
                     self._news.wait(left)
+                else:
+                    break
             return {mid for mid in waited if mid not in self._answered}
 
     def messages(self, most: int, within_s: float) -> list[Heard]:

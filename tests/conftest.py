@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 
@@ -26,12 +27,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the longest tests first: each worker begins with a piece of the list, so each piece with its share of them."""
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     long = [item for item in items if item.get_closest_marker("long")]
-    others = [item for item in items if not item.get_closest_marker("long")]
+    others = iter([item for item in items if not item.get_closest_marker("long")])
     piece = -(-len(items) // workers)
     ordered: list[pytest.Item] = []
     for number in range(workers):
         ordered += long[number::workers]
-        ordered += [others.pop(0) for _ in range(min(len(others), (number + 1) * piece - len(ordered)))]
+        ordered += itertools.islice(others, (number + 1) * piece - len(ordered))
     items[:] = ordered
 
 
