@@ -1,4 +1,4 @@
-"""A hostapd control socket that answers STATUS, STA-FIRST and STA-NEXT as hostapd 2.10 does."""
+"""A hostapd control socket that answers STATUS, STA-FIRST and STA-NEXT as hostapd 2.10 does, and `obeys` DEAUTHENTICATE and RELOAD."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ class FakeHostapd:
         self.stations = stations
         self.is_mute = is_mute
         self.vanish_once: str | None = None
+        self.obeys = "OK\n"
         self.asked: list[str] = []
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(path))
@@ -61,4 +62,6 @@ class FakeHostapd:
                 return "FAIL\n"
             place = known.index(address) + 1
             return self.stations[known[place]] if place < len(known) else ""
+        if word in ("DEAUTHENTICATE", "RELOAD"):
+            return self.obeys
         return "UNKNOWN COMMAND\n"

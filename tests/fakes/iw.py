@@ -10,6 +10,7 @@ case "$*" in
 dev) name=dev ;;
 *station*) name="$2.station" ;;
 *survey*) name="$2.survey" ;;
+*scan*) name="$2.scan" ;;
 esac
 [ -e "{directory}/$name" ] || exit 237
 exec cat "{directory}/$name"
@@ -27,7 +28,7 @@ class FakeIw:
         program.chmod(0o755)
 
     def says(self, name: str, text: str) -> None:
-        """Set the answer: "dev", "<ifname>.station" or "<ifname>.survey"."""
+        """Set the answer: "dev", "<ifname>.station", "<ifname>.survey" or "<ifname>.scan"."""
         (self.directory / name).write_text(text, encoding="utf-8", errors="surrogateescape")
 
     def calls(self) -> list[str]:

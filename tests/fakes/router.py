@@ -7,7 +7,7 @@ called, all else is returned. `router.stations = {"wlan0": [...], "wlan1": Unava
 from __future__ import annotations
 
 from agent.errors import Unavailable
-from agent.records import Board, ClockState, Host, Path, Reach
+from agent.records import Board, Caps, ClockState, Host, Path, Reach
 
 READINGS: dict[str, object] = {
     "boot": "b1946ac92492d234",
@@ -19,6 +19,7 @@ READINGS: dict[str, object] = {
     "host": Host(*[None] * len(Host._fields)),
     "path": Path("wan", True, "192.0.2.10", "192.0.2.1", ("192.0.2.53",), True),
     "dhcp": Unavailable("this box serves no DHCP"),
+    "caps": Caps(),
     "reach": Reach("ok", 1.2, 8.0, 14.9, 0, 3),
 }
 
@@ -76,12 +77,14 @@ class FakeProbe:
 
 class FakeRouter:
     """Gives what was set; `reach` is the outcome of every probe, `probes` the arguments of those started, `rings` how often root was rung for,
-    `paces` what it was told of the pace (report_s, sample_s)."""
+    `told` for what, `is_deaf` that nobody hears it, `paces` what it was told of the pace (report_s, sample_s)."""
 
     def __init__(self, clock: FakeClock | None = None, **readings: object) -> None:
         self.clock = clock or FakeClock()
         self.probes: list[tuple[object, ...]] = []
         self.rings = 0
+        self.told: list[str] = []
+        self.is_deaf = False
         self.paces: list[tuple[float, float]] = []
         for name, value in (READINGS | readings).items():
             setattr(self, name, value)
@@ -92,8 +95,11 @@ class FakeRouter:
             value = _reader(value)
         super().__setattr__(name, value)
 
-    def ring(self) -> None:
+    def ring(self, errand: str = "push") -> None:
         self.rings += 1
+        self.told.append(errand)
+        if self.is_deaf:
+            raise Unavailable("nobody hears")
 
     def pace(self, report_s: float, sample_s: float) -> None:
         self.paces.append((report_s, sample_s))

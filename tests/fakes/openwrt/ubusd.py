@@ -13,6 +13,7 @@ import random
 import selectors
 import signal
 import socket
+import struct
 import threading
 import time
 from collections import Counter
@@ -58,6 +59,7 @@ class _Client:
         self.stream = wire.Stream()
         self.out = bytearray()
         self.ready_at = 0.0
+        _, self.user, _ = struct.unpack("3i", link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
 
 
 class _Object:
@@ -70,7 +72,10 @@ class _Object:
 
 
 class Ubusd:
-    """The stand-in at `path`. `allow`: the caller is not root, and may this only. `numbers`: the ids it gives, before it draws lots."""
+    """The stand-in at `path`. `allow`: the caller is not root, and may this only. `numbers`: the ids it gives, before it draws lots.
+
+    `is_root_free`, set by a test: who calls as root may everything, and everybody else what `allow` says, nothing when it is None.
+    """
 
     def __init__(
         self, board: Board, path: Path | str, allow: Allow | None = None, known: Mapping[str, tuple[int, int]] | None = None, numbers: Iterable[int] = ()
@@ -78,6 +83,7 @@ class Ubusd:
         self.board = board
         self.path = str(path)
         self.allow = allow
+        self.is_root_free = False
         self.calls: Counter[tuple[str, str]] = Counter()
         self.lookups: Counter[str] = Counter()
         self.connections = 0
@@ -377,7 +383,7 @@ class Ubusd:
     def _show(self, client: _Client, message: Message, found: _Object) -> None:
         """Tell of an object: of the methods that the caller may call, and not at all when there is none."""
         methods = {} if found.owner else self.board.methods(found.name)
-        seen = {method: types for method, types in methods.items() if self._may(found.name, method)}
+        seen = {method: types for method, types in methods.items() if self._may(client, found.name, method)}
         if methods and not seen:
             return
         signature = blobmsg.encode(seen) if found.signature is None else found.signature
@@ -394,7 +400,7 @@ class Ubusd:
         if found is None:
             return wire.NOT_FOUND
         self.calls[found.name, method] += 1
-        if not self._may(found.name, method):
+        if not self._may(client, found.name, method):
             return wire.PERMISSION_DENIED
         if found.owner:
             self._deliver(found, message.seq, client.number, method, raw, "root")
@@ -426,7 +432,8 @@ class Ubusd:
         if found is None:
             return wire.NOT_FOUND
         bare = pattern.removesuffix("*")
-        if found.owner is not client or (self.allow and not any(_matches(each, bare) for each in self.allow.listen)):
+        allow = self._allow(client)
+        if found.owner is not client or (allow and not any(_matches(each, bare) for each in allow.listen)):
             return wire.PERMISSION_DENIED
         found.patterns.append(pattern)
         return wire.OK
@@ -466,7 +473,8 @@ class Ubusd:
         pair = self._watch(client, attributes)
         if isinstance(pair, int):
             return pair
-        if self.allow and not any(_matches(each, pair[1].name) for each in self.allow.subscribe):
+        allow = self._allow(client)
+        if allow and not any(_matches(each, pair[1].name) for each in allow.subscribe):
             return wire.NOT_FOUND
         pair[1].subscribers.insert(0, pair[0])
         return wire.OK
@@ -503,8 +511,15 @@ class Ubusd:
 
     # Objects and events.
 
-    def _may(self, name: str, method: str) -> bool:
-        return self.allow is None or self.allow.may_call(name, method)
+    def _allow(self, client: _Client) -> Allow | None:
+        """Give what a caller may; None for everything."""
+        if not self.is_root_free:
+            return self.allow
+        return None if client.user == 0 else self.allow or Allow({})
+
+    def _may(self, client: _Client, name: str, method: str) -> bool:
+        allow = self._allow(client)
+        return allow is None or allow.may_call(name, method)
 
     def _draw(self) -> int:
         for number in itertools.chain(self._numbers, iter(lambda: random.randrange(_FIRST_FREE, 1 << 32), None)):

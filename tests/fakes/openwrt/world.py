@@ -246,9 +246,9 @@ class Inside:
         done = subprocess.run([_which("ip"), "-j", "-n", self.name, "link", "show", device], check=True, capture_output=True, timeout=10)
         return int(json.loads(done.stdout)[0]["ifindex"])
 
-    def listen(self) -> socket.socket:
-        """Give a socket that listens on a port of loopback *inside*, held by this process: a way in to what runs outside."""
-        listener = _socket_in(self.name, "127.0.0.1", 0, is_udp=False)
+    def listen(self, port: int = 0) -> socket.socket:
+        """Give a socket that listens on a port (any) of loopback *inside*, held by this process: a way in to what runs outside."""
+        listener = _socket_in(self.name, "127.0.0.1", port, is_udp=False)
         listener.listen(16)
         return listener
 

@@ -10,7 +10,7 @@ Paths, all below `box.folder`; the programs know their box by where they lie, so
     box.override   var/run/uci: 24.10's override in RAM (not there until somebody makes it)
     box.rpcd       var/run/rpcd: sessions; snapshot-files while an apply of LuCI's waits (a killed rpcd leaves it)
     box.bin        uci, ubus, reload_config, wifi, jsonfilter, logread;  box.path: a PATH that begins with it;  box.environment
-    box.init       etc/init.d: a program for each service;  box.socket: ubusd's.  box.world, box.ubusd, box.board: as ever
+    box.init_d     etc/init.d: a program for each service;  box.socket: ubusd's.  box.world, box.ubusd, box.board: as ever
 
 Truth, for tests only:
     box.on_air() -> {ifname: netifd.OnAir}     box.staged("wireless") as `uci changes`     box.show("wireless") as `uci show`
@@ -26,7 +26,12 @@ Faults, attributes of box.faults, set and taken back at any time:
     never_on_air (set of SSIDs), delay_s, absent_s (seconds of ours until a reload is done; that a network is gone between)
     uci_slow_s, uci_fails (set of commands), read_only (commit: exit 1), commit_lies (exit 0, old file), disk_full (exit 0, short file), lost_commit
     box.kill_procd(), box.start_procd();   box.ubusd.kill(), .restart(without=…), .freeze(), .hold("uci") as ever
-Services:
+A package (needs root: the box's folder becomes / of a mount and a network namespace; see chroot.py and rc/):
+    box.install(tree)   a tree with its modes, nothing run     box.root.install_agent(): this tree's agent as .pyc, /usr/libexec/rwagent, its programs
+    box.init(name, action)   box.hotplug("net", ACTION="add", …)   box.boot() -> [(link, ended)]   box.sysupgrade() -> [file that survives]
+    box.root.run(program, …, user=None, **env)   as there: BusyBox ash, OpenWrt's PATH and applets, a `sleep` of whole seconds     box.root.processes()
+    box.procd.config(name), .triggers(name): what an init script told;  .scripts: what triggers ran;  box.read_acl(): ubusd's SIGHUP
+Services without an init script of their own:
     box.service("rwagent-apply", [argv…], trigger="rwagent.push", reload_on=(), respawn=None, env={}, …)
     box.procd.is_running(name), .pid(name), .starts[name], .exit_code(name), .status(name)
 """

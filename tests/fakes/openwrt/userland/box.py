@@ -20,6 +20,7 @@ from agent.router.uci import parse
 from tests.fakes.openwrt.board import OK, Board
 from tests.fakes.openwrt.ubusd import Allow, Ubusd
 from tests.fakes.openwrt.userland import uci
+from tests.fakes.openwrt.userland.chroot import Root
 from tests.fakes.openwrt.userland.netifd import Netifd, OnAir
 from tests.fakes.openwrt.userland.procd import RELOAD_TRIGGER_S, Command, Procd, Service
 from tests.fakes.openwrt.userland.programs import formatted, noted_anew
@@ -164,12 +165,15 @@ class Box:
             self.board = LiveBoard(board) if isinstance(board, str) else board
             self.world = World(Path(folder), self.board)
         self.inside, self.pace, self.has_slow_clock = inside, pace, False
+        self._is_over = False
         self.quiet_when: list[Callable[[], bool]] = []
         self.folder, self.bin, self.socket = self.world.folder, self.world.bin, self.world.socket
         self.config, self.save, self.override = self.folder / "etc" / "config", self.folder / "tmp" / ".uci", self.folder / "var" / "run" / "uci"
-        self.rpcd, self.init = self.folder / "var" / "run" / "rpcd", self.folder / "etc" / "init.d"
-        for directory in (self.config, self.init, self.override.parent, self.folder / "etc" / "rc.d", self.folder / "usr" / "bin"):
+        self.rpcd, self.init_d = self.folder / "var" / "run" / "rpcd", self.folder / "etc" / "init.d"
+        for directory in (self.config, self.init_d, self.folder / "etc" / "rc.d", self.folder / "usr" / "bin", self.folder / "var"):
             directory.mkdir(parents=True, exist_ok=True)
+        (self.folder / "var" / "run").symlink_to("../run")
+        self._root: Root | None = None
         self.path = f"{self.bin}:{SYSTEM_PATH}"
         self.environment = {"PATH": self.path, "LC_ALL": "C.UTF-8", "HOME": str(self.folder)}
         self._write_configs()
@@ -197,8 +201,11 @@ class Box:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._is_over = True
         self.timers.close()
         self.procd.close()
+        if self._root is not None:
+            self._root.close()
         self._control.close()
         if self.inside is None:
             self.ubusd.kill()
@@ -254,7 +261,7 @@ class Box:
         with (self.folder / "log").open("a") as log:
             log.write(f"{time.strftime('%a %b %e %H:%M:%S %Y')} {line}\n")
 
-    def wait_for(self, condition: Callable[[], object], seconds: float = 10.0) -> None:
+    def wait_for(self, condition: Callable[[], object], seconds: float = 60.0) -> None:
         """Wait until something is so; fails when it never is."""
         until = time.monotonic() + seconds
         while not condition():
@@ -262,13 +269,59 @@ class Box:
             assert time.monotonic() < until, "it never came"
             time.sleep(0.005)
 
-    def settle(self, seconds: float = 10.0) -> None:
+    def settle(self, seconds: float = 60.0) -> None:
         """Wait until nothing is under way (of what has no end of its own: not while a service runs)."""
         self.wait_for(self.timers.is_idle, seconds)
 
-    def settle_triggers(self, seconds: float = 10.0) -> None:
+    def settle_triggers(self, seconds: float = 60.0) -> None:
         """Wait until every trigger whose event came has run, whatever else is under way."""
         self.wait_for(lambda: not self.procd.is_waiting, seconds)
+
+    # A package on it, its scripts run as they lie there.
+
+    @property
+    def root(self) -> Root:
+        """The box as its own scripts see it, made when it is first asked for; from then on procd starts everything there, and ubusd knows root."""
+        if self._root is None:
+            inside_of = () if self.inside is None else tuple(self.inside.command([])[:4])
+            self._root = Root(self.folder, inside_of)
+            self.procd.place = self._root.place()
+            self.ubusd.is_root_free = True
+            self.read_acl()
+        return self._root
+
+    def read_acl(self) -> None:
+        """Let ubusd read who may what, as at SIGHUP."""
+        self.ubusd.allow = self.root.allowed()
+
+    def install(self, tree: Path) -> None:
+        """Put a tree into the box: nothing of it is run."""
+        self.root.install(tree)
+
+    def init(self, name: str, action: str, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
+        """Run an init script of the box, as somebody over ssh does."""
+        return self.root.run(f"/etc/init.d/{name}", action, *words, **env)
+
+    def hotplug(self, kind: str, **env: str) -> subprocess.CompletedProcess[str]:
+        """Let an event of a kind (net, iface, ntp, …) come, as hotplug-call has it."""
+        return self.root.run("/sbin/hotplug-call", kind, **env)
+
+    def boot(self) -> list[tuple[str, subprocess.CompletedProcess[str]]]:
+        """Cut the power and boot: RAM is lost, then each start script in its turn; give which, and how each ended."""
+        root = self.root
+        self.procd.forget()
+        root.clear_ram()
+        self.settle_triggers()
+        self.read_acl()
+        links = sorted(path.name for path in (self.folder / "etc" / "rc.d").glob("S[0-9][0-9]*"))
+        return [(name, root.run(f"/etc/rc.d/{name}", "boot")) for name in links]
+
+    def sysupgrade(self, *words: str) -> list[str]:
+        """Upgrade the box's firmware (`words`: other than with the settings kept): the names of the files that survive."""
+        done = self.root.run("/sbin/sysupgrade", *(words or ("/tmp/image.bin",)))
+        assert done.returncode == 0, done.stderr
+        kept = self.folder / "tmp" / "sysupgrade.kept"
+        return kept.read_text().splitlines() if kept.exists() else []
 
     # Who does something.
 
@@ -328,7 +381,7 @@ class Box:
         """Install a service: a start script, and what procd does with it (procd.Service has the rest)."""
         service = Service(name, command, trigger, **more)
         self.procd.add(service)
-        self._write(self.init / name, _PROGRAM, program="init", name=f"/etc/init.d/{name}")
+        self._write(self.init_d / name, _PROGRAM, program="init", name=f"/etc/init.d/{name}")
         return service
 
     def kill_procd(self) -> None:
@@ -410,6 +463,8 @@ class Box:
             return self._event({"type": words[1], "data": words[2]})[0]
         if words[0] == "slept":
             return self._slept(float(words[1]))
+        if words[0] == "read acl":
+            return self.read_acl()
         if words[0] == "kill rpcd":
             return self.rpcd_daemon.kill()
         if words[0] == "wifi":
@@ -440,7 +495,9 @@ class Box:
         handlers["service", "event"] = self._event
         handlers["service", "list"] = self._listed
         handlers["service", "signal"] = self._signal
-        handlers["service", "delete"] = lambda arguments: (OK if self.procd.stop(str(arguments.get("name"))) else 4, None)
+        handlers["service", "delete"] = lambda arguments: (OK if self.procd.stop(str(arguments.get("name")), arguments.get("instance")) else 4, None)
+        handlers["service", "set"] = lambda arguments: (self.procd.set(arguments), None)
+        handlers["service", "add"] = lambda arguments: (self.procd.set(arguments, True), None)
         handlers["network", "reload"] = self._reload
         handlers |= self.rpcd_daemon.methods()
         for name in {name for name, _ in handlers}:
@@ -449,11 +506,13 @@ class Box:
     def _listed(self, arguments: Mapping[str, Any]) -> tuple[int, dict[str, Any] | None]:
         name = arguments.get("name")
         _, known = Board.answer(self.board, "service", "list", {})
-        shown = {**(known or {}), **self.procd.listed()}
+        ours = {one: self.procd.info(one) for one in self.procd.listed()} if arguments.get("verbose") else {}
+        shown = {**(known or {}), **self.procd.listed(), **{one: shown[one] for one, shown in ours.items()}}
         return OK, {one: value for one, value in shown.items() if name in (None, one)}
 
     def _signal(self, arguments: Mapping[str, Any]) -> tuple[int, None]:
-        return (OK if self.procd.signal(str(arguments.get("name")), int(arguments.get("signal", 15))) else 4), None
+        is_known = self.procd.signal(str(arguments.get("name")), int(arguments.get("signal", 15)), arguments.get("instance"))
+        return (OK if is_known else 4), None
 
     def _init(self, name: str, action: str) -> dict[str, Any]:
         """Do what a start script does; give its output and exit code."""
@@ -496,7 +555,7 @@ class Box:
 
     def _write_programs(self) -> None:
         self._write(self.bin / "uci", _UCI)
-        for name in ("ubus", "reload_config", "wifi", "logread", "jsonfilter"):
+        for name in ("ubus", "reload_config", "wifi", "logread", "jsonfilter", "reread_acl"):
             self._write(self.bin / name, _PROGRAM, program=name, name=name)
         (self.folder / "usr" / "bin" / "python3").symlink_to(sys.executable)
 
@@ -512,7 +571,8 @@ class Box:
     def _slept(self, seconds: float) -> None:
         self.rpcd_daemon.pass_time(seconds)
         time.sleep(seconds * self.pace)
-        self.wait_for(lambda: self.procd.is_quiet() and self.netifd.is_quiet and all(one() for one in self.quiet_when), 30.0)
+        # Who sleeps in a box that is no more need not be told.
+        self.wait_for(lambda: self._is_over or (self.procd.is_quiet() and self.netifd.is_quiet and all(one() for one in self.quiet_when)))
 
 
 def package_of(name: str, shown: str, lists: Sequence[str] = ()) -> uci.Package:

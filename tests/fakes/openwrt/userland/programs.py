@@ -190,6 +190,12 @@ def logread(folder: str) -> int:
     return 0
 
 
+def reread_acl(folder: str) -> int:
+    """Be ubusd's ear for SIGHUP."""
+    ask(folder, "read acl")
+    return 0
+
+
 def sleep(folder: str) -> int:
     """Be the program, on the box's clock."""
     ask(folder, "slept", sys.argv[1])
@@ -233,6 +239,7 @@ def ask(folder: str, *words: object) -> Any:
 def main(name: str, folder: str) -> int:
     """Run as one of them."""
     programs: dict[str, Callable[[str], int]] = {
-        "ubus": ubus, "reload_config": reload_config, "wifi": wifi, "init": init, "logread": logread, "sleep": sleep, "jsonfilter": jsonfilter,
+        "ubus": ubus, "reload_config": reload_config, "wifi": wifi, "init": init, "logread": logread, "sleep": sleep,
+        "jsonfilter": jsonfilter, "reread_acl": reread_acl,
     }  # fmt: skip
     return programs[name](folder)
