@@ -1,7 +1,7 @@
 """The command line, `rwagent` and `python -m agent`; and the first of the two process images of `rwagent run`.
 
-Reads settings with everything that takes, then replaces itself by the lean `agent.daemon`. Changes nothing
-on the router.
+Reads settings with everything that takes, then replaces itself by the lean `agent.daemon`, or by `agent.safe` when that crashed
+again and again. Changes nothing on the router.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser
 
 DONE, FAILED, BAD_INPUT = 0, 1, 2
+NORMAL, SAFE = "agent.daemon", "agent.safe"
 PACKAGES = ("paho-mqtt", "psutil", "netifaces", "netifaces-plus", "requests", "tomli")
 
 EPILOG = """examples:
@@ -65,7 +67,10 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return COMMANDS[options.command].run(options)
     except Faults as error:
-        return _complain(str(error), BAD_INPUT)
+        # Imported here because a start without a fault must not pay for it.
+        from agent import where
+
+        return _complain(where.explained(error), BAD_INPUT)
     except (Rejected, Unavailable) as error:
         return _complain(f"rwagent {options.command}: {error}", FAILED)
     except KeyboardInterrupt:
@@ -120,11 +125,37 @@ def _parser() -> ArgumentParser:
 def _run(options: Options) -> int:
     # Ignored until the daemon listens for it: a reload sent while it starts must not end it.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    # Process 1 of a jail does not get what it has no handler for: it would go on, be killed some seconds later, and that be a crash.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(DONE))
     file = os.path.abspath(options.config)
-    text = settings.dump(_settings_or_last_good(file, options.last_good_fd))
+    chosen = _settings_or_last_good(file, options.last_good_fd)
+    module, told = _begin(chosen.paths.run_dir)
     _leave_directory()
-    handed = ["--settings-fd", str(settings.hand_over(text)), "--config", file]
-    os.execve(sys.executable, [*settings.interpreter(), "-m", "agent.daemon", *handed], settings.environment())
+    handed = ["--settings-fd", str(settings.hand_over(settings.dump(chosen))), "--config", file, *told]
+    os.execve(sys.executable, [*settings.interpreter(), "-m", module, *handed], settings.environment())
+
+
+def _begin(run_dir: str) -> tuple[str, list[str]]:
+    """Note that a run begins, before anything of it can crash; give the module that runs, and what it is told of the runs before."""
+    from agent import run_dir as directory
+    from agent import starts
+    from agent.router.clock import boot
+
+    try:
+        lock = directory.hold(run_dir)
+    except Rejected:
+        return NORMAL, []  # the daemon finds out as well, and says so
+    # Held from now on: who comes between two images must not take the mark for that of a run that crashed.
+    os.set_inheritable(lock, True)
+    told = ["--lock-fd", str(lock), "--run-dir", run_dir]
+    # Until the daemon listens for them: who ends it while it starts does not make it crash.
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
+    try:
+        start = starts.begin(run_dir, boot(), time.clock_gettime(time.CLOCK_BOOTTIME))
+    except (OSError, Unavailable) as error:
+        _complain(f"rwagent run: {run_dir}: crashes are not counted: {error}", DONE)
+        return NORMAL, told
+    return SAFE if start.record.is_safe else NORMAL, told + starts.handed(start)
 
 
 def _settings_or_last_good(file: str, last_good_fd: int | None) -> Settings:

@@ -110,6 +110,26 @@ def _ratio(part: str, of: str, to: str) -> Callable[[Parts, Facts], Figure | Non
     return figure
 
 
+def _caps(parts: Parts, _facts: Facts) -> Figure | None:
+    caps = parts.get("caps")
+    if isinstance(caps, dict):
+        return Figure(float(caps.get("standing") is not True), {"missing": caps.get("missing", [])})
+    return _no_caps(parts)
+
+
+def _bypass(parts: Parts, _facts: Facts) -> Figure | None:
+    caps = parts.get("caps")
+    return Figure(float(caps.get("bypassed") is True), {}) if isinstance(caps, dict) else _no_caps(parts)
+
+
+def _no_caps(parts: Parts) -> Figure | None:
+    """Tell a box on which no cap is wanted from one that could not be read: only there no problem is known."""
+    agent = parts.get("agent")
+    collectors = agent.get("collectors") if isinstance(agent, dict) else None
+    row = collectors.get("caps") if isinstance(collectors, dict) else None
+    return Figure(0.0, {}) if isinstance(row, dict) and "error" not in row else None
+
+
 _POOLS = _ratio("dhcp", "leases", "pool")
 
 
@@ -133,6 +153,9 @@ RULES = (  # code, figure, raise when beyond and for how many seconds, clear whe
     Rule("flash-full", _ratio("host", "flash_free_bytes", "flash_total_bytes"), _LT, 0.05, 300, _GT, 0.10, 300),
     Rule("memory-low", _ratio("host", "memory_available_bytes", "memory_total_bytes"), _LT, 0.08, 120, _GT, 0.15, 300),
     Rule("conntrack-full", _ratio("host", "conntrack", "conntrack_max"), _GE, 0.9, 60, _LT, 0.75, 120),
+    Rule("offload-bypasses-caps", _bypass, _GE, 1, 0, _LT, 1, 0),
+    # Two reports; where they come each second, longer than a network made anew may be without its caps.
+    Rule("caps-not-standing", _caps, _GE, 1, 10, _LT, 1, 0),
     Rule("certificate-expiring", _certificate, _LT, 30, 0, _GT, 31, 0),
     Rule("clock-untrusted", _clock, _GE, 1, 600, _LT, 1, 60),
     Rule("push-refused", _fact("bad_signatures"), _GE, 3, 0, _LT, 3, 0),  # until a good one ends the row

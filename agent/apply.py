@@ -5,25 +5,27 @@ Runs as root, opens no network socket, and trusts nothing of the daemon but its 
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import os
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Literal, NamedTuple
+import threading
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Literal
 
-from agent import plan, revisions, settings, settling, signature, trial, verdicts, verifying, wall
+from agent import commanding, following, plan, revisions, settings, settling, signature, trial, verdicts, verifying, wall
+from agent.alone import held, locked
 from agent.change import Plan, Tree
-from agent.confirm import Clock, system_clock
+from agent.confirm import Clock, system_clock, tended
 from agent.desk import Desk, sha256
 from agent.errors import Rejected, Unavailable
 from agent.flash import Flash
 from agent.guard import Scripts
+from agent.limits import Limits
 from agent.revisions import Memory
 from agent.router.clock import boot
+from agent.router.hands import Hands
 from agent.router.store import Store
 from agent.router.stores import open_store
 from agent.settings import Faults, Settings
@@ -41,34 +43,21 @@ MARK_BYTES = 64
 Mode = Literal["once", "settle", "watch"]
 
 
-class Limits(NamedTuple):
-    """All that waits or repeats, in seconds."""
-
-    verify_every_s: float = 10.0
-    quiet_every_s: float = 60.0
-    quiet_s: float = 600.0
-    live_gap_s: float = 5.0
-    poll_s: float = 0.5
-    busy_s: float = 60.0
-    watch_s: float = 1.0
-    lock_s: float = 120.0
-    again_s: float = 10.0
-    refuse_every_s: float = 2.0
-
-
 class Applier:
     """One run's work, under the lock."""
 
-    def __init__(self, chosen: Settings, store: Store, limits: Limits, scripts: Scripts, clock: Clock) -> None:
+    def __init__(self, chosen: Settings, store: Store, limits: Limits, scripts: Scripts, clock: Clock, alone: threading.Lock | None = None) -> None:
         paths = chosen.paths
+        self._alone = alone or threading.Lock()
         self._settings = chosen
         self._limits = limits
-        self._clock = clock
+        self._clock = clock = tended(clock, self.tend)
         self._desk = Desk(chosen, store.sections, clock)
         self._box = Box(store, Flash(), Places(paths.state_dir, paths.apply_dir), scripts, clock, wall.Inbox(paths.run_dir), self._desk)
         self._gate = verifying.Gate(paths.apply_dir, clock, verifying.Spacing(*limits[:3]))
         seen = self._desk.reported.get("revision")
         self._memory = revisions.load(self._box.flash, paths.state_dir, seen if isinstance(seen, int) else 0)
+        self._follow_at = 0.0
 
     def settle(self) -> bool:
         """Finish what an earlier run left, and say how things stand; say whether a new push may begin."""
@@ -98,6 +87,21 @@ class Applier:
             else:
                 return True
             self._clock.sleep(self._limits.poll_s)  # whoever floods the inbox does not get a whole core
+
+    def tend(self) -> None:
+        """Have carried out what nobody tells of: a BSS made anew, stations that came."""
+        self._box.store.tend(self._box.inbox.read("stations", MARK_BYTES))
+
+    def follow(self, tree: Tree | None = None) -> None:
+        """See now and then (at once, where the tree was read anyway), while no push is under way, whether the derived files still are what it asks for."""
+        now = self._clock.uptime()
+        if self._memory.config is None or (tree is None and now < self._follow_at):
+            return
+        self._follow_at = now + self._limits.follow_s
+        try:
+            following.follow(self._box.store, self._box.flash, self._box.store.tree() if tree is None else tree)
+        except (OSError, Unavailable) as error:
+            LOG.warning("it is looked again whether the derived files fit: %s", error)
 
     def _mark(self, name: str) -> bytes | None:
         return self._box.inbox.read(f"{name}.again", MARK_BYTES)
@@ -137,10 +141,13 @@ class Applier:
             tree = self._box.store.tree()
             if config is None:
                 return verdicts.knobs(tree), {}
+            self.follow(tree)
             facts = self._box.store.facts(tree)
         except (OSError, Unavailable) as error:
             LOG.warning("the configuration cannot be read: %s", error)
             return {}, {}
+        # It was meant when it was pushed.
+        facts = facts._replace(is_below_meant=True)
         drift = {} if plan.check(config, facts, tree) else verdicts.drift(plan.make(config, tree, facts))
         return verdicts.knobs(tree), drift
 
@@ -202,10 +209,14 @@ class Applier:
         except (OSError, Unavailable) as error:
             raise stop("rejected", "busy", f"the configuration cannot be read now: {error}", is_passing=True) from None
         tree, made = self._plan(claims)
-        if not made.changes:
+        if not made.changes and not trial.differing(made, before):
             return self._unchanged(raw, claims, digest)
         push = Push(raw, claims, digest, made, tree, before, self._memory.attempts if rule == "retry" else 0)
-        return trial.carry_out(self._box, push, self._memory, self._limits.live_gap_s, self._limits.poll_s)
+        # A command that sets up anew what a push would change ends before; it cannot take longer than its own limit.
+        with held(self._alone, self._limits.alone_s) as is_ours:
+            if not is_ours:
+                raise stop("rejected", "busy", "nothing was changed: a command that sets the Wi-Fi up anew does not come to its end", is_passing=True)
+            return trial.carry_out(self._box, push, self._memory, self._limits.live_gap_s, self._limits.poll_s)
 
     def _unchanged(self, raw: bytes, claims: ConfigClaims, digest: str) -> settling.Outcome:
         """Remember a revision that asks for what is there already."""
@@ -224,11 +235,13 @@ class Applier:
         """Check the whole document and plan it; Stop with all its faults."""
         try:
             tree = self._box.store.tree()
-            facts = self._box.store.facts(tree)
+            facts = self._box.store.facts(tree)._replace(is_below_meant=claims.below_contract)
         except Unavailable as error:
             raise stop("rejected", "busy", f"the configuration cannot be read now: {error}", is_passing=True) from None
         if faults := plan.check(claims.config, facts, tree):
-            raise Stop("rejected", "invalid", verdicts.errors(faults))
+            # Nothing wrong with the document: this box has no means for it.
+            reason = "unsupported" if all(fault.code == "unsupported" for fault in faults) else "invalid"
+            raise Stop("rejected", reason, verdicts.errors(faults))
         return tree, plan.make(claims.config, tree, facts)
 
     def _answer(self, raw: bytes) -> None:
@@ -287,29 +300,38 @@ class _Unverified(Exception):
         self.is_verified = is_verified
 
 
-def run(chosen: Settings, store: Store, limits: Limits, scripts: Scripts, clock: Clock, mode: Mode = "once") -> int:
-    """Do one run's work; give the exit code. Rejected when a directory is not root's own."""
-    with _lock(chosen.paths.apply_dir, 0.0 if mode == "once" else limits.lock_s) as is_ours:
+def run(chosen: Settings, store: Store, limits: Limits, scripts: Scripts, clock: Clock, mode: Mode = "once", hands: Callable[[], Hands] | None = None) -> int:
+    """Do one run's work; give the exit code. Rejected when a directory is not root's own. `hands`: what commands use, by default the box's."""
+    with locked(chosen.paths.apply_dir, 0.0 if mode == "once" else limits.lock_s) as is_ours:
         if not is_ours:
             # The one that runs looks at the inbox once more before it ends, and the daemon rings again until it is answered.
             LOG.info("another rwagent-apply is at work")
             return DONE if mode == "once" else FAILED
-        return _work(chosen, limits, clock, mode, lambda: Applier(chosen, store, limits, scripts, clock))
+        alone = threading.Lock()
+        commander = commanding.Commander(chosen, commanding.time_of(chosen, clock), limits.commands, alone, hands)
+        with commander.serving() if mode != "settle" else nullcontext():
+            return _work(chosen, store, limits, clock, mode, lambda: Applier(chosen, store, limits, scripts, clock, alone), commander)
 
 
-def _work(chosen: Settings, limits: Limits, clock: Clock, mode: Mode, make: Callable[[], Applier]) -> int:
+def _work(chosen: Settings, store: Store, limits: Limits, clock: Clock, mode: Mode, make: Callable[[], Applier], commander: commanding.Commander) -> int:
     """Settle, and look at the inbox: once, or each second for ever; the watcher outlives whatever fails for a moment."""
     applier, may_begin, is_checked, told = None, False, False, ""
     while not trial.is_withdrawn(chosen.paths.apply_dir):
         try:
             applier = applier or make()
             may_begin = may_begin or applier.settle()
+            if may_begin:
+                applier.follow()
+            applier.tend()
             if not is_checked:
                 # Only now: whatever becomes of our words, what was left half done is taken back.
                 wall.StatusFolder(chosen.paths.run_dir).check()
                 is_checked = True
+            if mode == "settle":
+                commander.publish()
             if may_begin and mode != "settle":
                 may_begin = applier.drain() or applier.settle()
+                applier.tend()
             told = ""
         except (OSError, Unavailable) as error:
             if mode != "watch":
@@ -318,31 +340,19 @@ def _work(chosen: Settings, limits: Limits, clock: Clock, mode: Mode, make: Call
             if told != str(error):
                 told = str(error)
                 LOG.error("it is tried again: %s", error)
+            # Whatever becomes of the flash, what stands on it is carried out.
+            store.tend()
         if mode != "watch":
+            # Beside a command that runs pushes are taken, too; one that may not begin would only fail again.
+            if mode == "once" and not commander.rest(limits.poll_s if may_begin else limits.alone_s) and may_begin:
+                continue
             return DONE if may_begin else FAILED
+        if commander.is_lost:
+            LOG.error("commands are taken no more, to be started anew")
+            return FAILED
         clock.sleep(limits.watch_s if may_begin else limits.again_s)
     LOG.error("%s", trial.WITHDRAWN)
     return FAILED
-
-
-@contextmanager
-def _lock(apply_dir: str, wait_s: float) -> Iterator[bool]:
-    """Hold apply_dir's lock while entered; False when somebody else keeps it."""
-    fd = os.open(os.path.join(apply_dir, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    until = time.monotonic() + wait_s
-    try:
-        while True:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= until:
-                    yield False
-                    return
-                time.sleep(0.1)
-        yield True
-    finally:
-        os.close(fd)
 
 
 EPILOG = """examples:

@@ -60,10 +60,10 @@ def channels(radios: Sequence[RadioFact], band: str) -> tuple[int, ...]:
 
 def checks(band: str, radios: Sequence[RadioFact], part: object) -> dict[str, Check]:
     """Give the check of each member of a band's part; `part` itself is there for what one member means to another."""
-    able = [width for width in WIDTHS[band] if all(width in widths(radio, band) for radio in radios)]
     named = part if isinstance(part, dict) else {}
 
     def width(path: str, value: object) -> list[Fault]:
+        able = [width for width in WIDTHS[band] if all(width in widths(radio, band) for radio in radios)]
         found = number(value)
         if found in able:
             return []

@@ -334,7 +334,7 @@ class Broker:
             self._floods = 0
         if link.is_flooded and self._floods >= FLOODS:
             self._narrow_until = now + self._plan.limits.narrow_s
-            LOG.warning("no pushes are asked for now, too large a packet came with them: most_bytes=%d", MOST_INCOMING_BYTES)
+            LOG.warning("neither pushes nor commands are asked for now, too large a packet came with them: most_bytes=%d", MOST_INCOMING_BYTES)
 
     # The end.
 

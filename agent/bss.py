@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from agent.change import MASK, RadioFact, Section, Tree
 from agent.checked import number
-from agent.owned import BANDS, MOST_RADIOS, Name, Place, claimed, claims, named, original
+from agent.owned import BANDS, MOST_RADIOS, Name, Place, claimed, claims, is_ifname, named, original
 
 # A document's word, UCI's, and whether management frames are protected (required by sae and owe, possible with both generations).
 SECURITY = {
@@ -42,7 +42,7 @@ OPTIONS = {
     "disabled": "enabled",
 }
 FLAGS = ("hidden", "isolate", "disabled", "owe_transition")
-# Where a section of ours stands; one that is taken over stays where it is, but for the name that a pair needs.
+# Where a section of ours stands; one that is taken over stays where it is, but for the name that a pair or a cap needs.
 PLACED = ("device", "mode", "network", "ifname")
 
 
@@ -68,6 +68,12 @@ class Wanted(NamedTuple):
     is_half: bool
 
 
+def security_of(entry: Mapping[str, object]) -> str | None:
+    """Give the security that an ssid of a document asks for, None when it is none of the closed list."""
+    word = entry.get("security")
+    return word if isinstance(word, str) and word in SECURITY else None
+
+
 def slots(ssids: Mapping[str, Sequence[str]], radios: Sequence[RadioFact]) -> Iterator[Slot]:
     """Give the sections that ssids (bands by name) live in: each on every radio of its bands, by name; the first of them get the sections to take over."""
     free = {radio.name: list(radio.adopt) for radio in radios}
@@ -84,7 +90,8 @@ def wanted(entry: Mapping[str, object], key: str | None, slot: Slot, tree: Tree,
     is_pair, half = entry["security"] == PAIRED, slot.name._replace(is_half=True)
     ifname, attached = slot.name.ifname, network
     if slot.adopted is not None:
-        ifname = original(tree, Place("wireless", slot.adopted, "ifname")) or ifname
+        own = original(tree, Place("wireless", slot.adopted, "ifname"))
+        ifname = own if own is not None and is_ifname(own) else ifname
         attached = tree["wireless"][slot.adopted].value("network") or network
     most = entry.get("max_stations")
     shared: dict[str, str | None] = dict.fromkeys(OPTIONS) | {
@@ -102,7 +109,8 @@ def wanted(entry: Mapping[str, object], key: str | None, slot: Slot, tree: Tree,
     }
     if slot.adopted is None:
         options |= {"device": slot.radio, "mode": "ap", "network": network, "ifname": ifname}
-    elif is_pair:
+    elif is_pair or "cap" in entry:
+        # The other half, or the cap, must know it.
         options["ifname"] = ifname
     yield Wanted(slot, slot.section, options, False)
     if is_pair:

@@ -5,12 +5,13 @@ Pure. A section of ours is made, set and deleted; one that was taken over keeps 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from agent import caps
 from agent.bss import DEFAULTS, OPTIONS, Wanted, entry_of, is_same, seen, slots, standing, wanted
 from agent.change import MASK, Change, Edit, Facts, Impact, Section, Tree
-from agent.owned import CLAIMS, PACKAGE, Place, claimed, claims, named, original, put, remembered, sections
+from agent.owned import CLAIMS, PACKAGE, Name, Place, claimed, claims, named, original, put, remembered, sections
 
 WIRELESS = "wireless"
 ROOT = "ssids"
@@ -50,13 +51,19 @@ def changes_of(entries: Mapping[str, Mapping[str, object]], keys: Mapping[str, s
     """Give the changes that make the networks as these entries of a document, which have passed the check, with the key of each."""
     found = slots({name: [str(band) for band in _list(entry["bands"])] for name, entry in entries.items()}, facts.radios)
     want = tuple(one for slot in found for one in wanted(entries[slot.name.ssid], keys[slot.name.ssid], slot, tree, facts.public_network))
-    turn = Turn(tree, entries, {name: entry_of(standing_in) for name, standing_in in standing(tree).items()}, want)
+    turn = Turn(tree, entries, {name: entry_with_cap(name, standing_in, tree) for name, standing_in in standing(tree).items()}, want)
     # What unlinks the halves of a pair comes before what deletes one.
-    steps = [*_settled(turn), *_deleted(turn), *_released(turn), *_claims(turn)]
+    steps = [*_settled(turn), *_deleted(turn), *_released(turn), *_claims(turn), *_capped(turn)]
     by_path: dict[str, list[Step]] = {}
     for step in sorted(steps, key=lambda one: one.owner or ""):
         by_path.setdefault(step.path, []).append(step)
     return [_change(path, of_path, tree) for path, of_path in by_path.items()]
+
+
+def entry_with_cap(name: str, found: Collection[tuple[Name, Section]], tree: Tree) -> dict[str, object]:
+    """Give an ssid as a document would say it, with its cap."""
+    cap = caps.seen(tree, name)
+    return entry_of(found) | ({} if cap is None else {"cap": cap})
 
 
 def said(entry: Mapping[str, object]) -> dict[str, object]:
@@ -150,6 +157,14 @@ def _claims(turn: Turn) -> Iterator[Step]:
         make = [Edit(PACKAGE, CLAIMS, type=CLAIMS)] if claim in now else []
         owner = claimed(claim)
         yield turn.step(owner.ssid if owner else None, "bands", [*make, Edit(PACKAGE, CLAIMS, claim, now.get(claim))])
+
+
+def _capped(turn: Turn) -> Iterator[Step]:
+    """Set the caps, one change for each; a cap of nobody's goes."""
+    for owner in dict.fromkeys((*turn.entries, *caps.owners(turn.tree))):
+        cap = turn.entries.get(owner, {}).get("cap")
+        if made := caps.edits(turn.tree, owner, cap):
+            yield turn.step(owner, "cap", made, caps.seen(turn.tree, owner), cap)
 
 
 def _change(path: str, steps: Sequence[Step], tree: Tree) -> Change:

@@ -88,7 +88,10 @@ class Facts(NamedTuple):
     """What the check must know of this access point.
 
     `public_problem`: why no new SSID may attach to `public_network`, "" when it may. `secrets`: what `key_ref` may name, with the keys.
-    `sections`: the parts of a document that this backend can carry out.
+    `sections`: the parts of a document that this backend can carry out. `uplink`: the device of the way out, "" when it is not known now.
+    `caps_problem`: why no cap can stand on this box, "" when one can. `is_below_meant`: the push says that a cap below the contract is meant.
+    `dns_problem`: why nobody can say who answers the public network's questions for names, "" when it can be said. `public_device`: behind which
+    device that network lies, "" when that is not known.
     """
 
     backend: str
@@ -99,6 +102,11 @@ class Facts(NamedTuple):
     adopt: tuple[str, ...]
     contract_mbps: float
     secrets: Mapping[str, str]
+    uplink: str = ""
+    caps_problem: str = ""
+    is_below_meant: bool = False
+    dns_problem: str = ""
+    public_device: str = ""
 
 
 class OnAir(NamedTuple):
@@ -114,7 +122,7 @@ class Plan(NamedTuple):
     """What a document would do: the changes, all their edits in order, the packages they touch, the worst impact (None: nothing changes).
 
     `expect`: what must be on air afterwards on the radios touched; `somewhere`: what must be too, under a name that only the box knows
-    (ifname ""); `gone`: interfaces that must not be there any more.
+    (ifname ""); `gone`: interfaces that must not be there any more. `derived`: the files of agent/derived.py as they must be afterwards.
     """
 
     changes: tuple[Change, ...]
@@ -124,6 +132,7 @@ class Plan(NamedTuple):
     expect: tuple[OnAir, ...]
     gone: tuple[str, ...]
     somewhere: tuple[OnAir, ...] = ()
+    derived: tuple[tuple[str, bytes], ...] = ()
 
 
 def edited(tree: Tree, edits: Iterable[Edit]) -> dict[str, dict[str, Section]]:

@@ -74,7 +74,8 @@ def members(path: str, value: object, checks: Mapping[str, Check], required: Map
     for name, member in value.items():
         check = checks.get(name) if isinstance(name, str) else None
         if check is not None:
-            faults += check(below(path, name), member)
+            # A word of ours needs no look at what it is made of.
+            faults += check(f"{path}.{name}" if path else name, member)
             continue
         strangers += 1
         if strangers <= MOST_UNKNOWN:

@@ -11,13 +11,15 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple, Protocol
 
+from agent import derived
 from agent.change import OnAir, Plan, Section, Tree
 from agent.errors import Unavailable
 
 LOG = logging.getLogger(__name__)
 
 NONCE_BYTES = 16
-Reason = Literal["not_on_air", "wrong_channel", "broker_unreachable"]
+TEND_EVERY_S = 1.0
+Reason = Literal["not_on_air", "wrong_channel", "broker_unreachable", derived.Reason]
 
 
 class Air(Protocol):
@@ -48,10 +50,38 @@ def system_clock(boot: str) -> Clock:
     return Clock(lambda: time.clock_gettime(time.CLOCK_BOOTTIME), time.time, time.sleep, boot)
 
 
-class Confirm:
-    """One push's time of trial, from the reload to `keep` or not; its nonce makes an earlier confirm worthless."""
+def tended(clock: Clock, tend: Callable[[], None]) -> Clock:
+    """Give a clock by which nobody sleeps longer than TEND_EVERY_S without `tend`: a push waits for minutes, a network made anew must not."""
 
-    def __init__(self, air: Air, mail: Mail, plan: Plan, deadline: float, clock: Clock, gap_s: float, poll_s: float) -> None:
+    def sleep(seconds: float) -> None:
+        left = seconds
+        while left > TEND_EVERY_S:
+            clock.sleep(TEND_EVERY_S)
+            tend()
+            left -= TEND_EVERY_S
+        clock.sleep(left)
+        tend()
+
+    return clock._replace(sleep=sleep)
+
+
+class Confirm:
+    """One push's time of trial, from the reload to `keep` or not; its nonce makes an earlier confirm worthless.
+
+    `stands`: says why what is no matter of the air (derived files) is not so yet.
+    """
+
+    def __init__(
+        self,
+        air: Air,
+        mail: Mail,
+        plan: Plan,
+        deadline: float,
+        clock: Clock,
+        gap_s: float,
+        poll_s: float,
+        stands: Callable[[], Reason | None] = lambda: None,
+    ) -> None:
         self.nonce = secrets.token_hex(NONCE_BYTES)
         self._air = air
         self._mail = mail
@@ -60,6 +90,7 @@ class Confirm:
         self._clock = clock
         self._gap_s = gap_s
         self._poll_s = poll_s
+        self._stands = stands
         self._told = ""
 
     def test_live(self) -> Reason | None:
@@ -99,7 +130,7 @@ class Confirm:
                 LOG.info("what is on air is not known yet: %s", error)
                 self._told = str(error)
             return "not_on_air"
-        return fault_of(seen, self._plan)
+        return fault_of(seen, self._plan) or self._stands()
 
 
 def required(plan: Plan, tree: Tree, before: Sequence[OnAir]) -> Plan:

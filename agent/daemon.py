@@ -12,24 +12,33 @@ import signal
 import sys
 from collections.abc import Mapping
 from types import FrameType, ModuleType
-from typing import NoReturn
 
 import agent.lean  # first, for it brings logging
-from agent import __version__
+from agent import __version__, run_dir
+
+if __name__ == "__main__":
+    # Before the other imports: what fails there is told too.
+    run_dir.tell_crashes(sys.argv)
+
 from agent import settings as settings_door
 from agent.alerts import Alerts
 from agent.broker import Broker, Status
+from agent.cap_errands import CapErrands
 from agent.collectors import COLLECTORS
+from agent.command import Commands
 from agent.errors import Rejected, Unavailable
 from agent.outbox import Outbox
+from agent.own_hands import OwnHands
 from agent.post import Post
+from agent.probing import Probing
+from agent.pseudonyms import Pseudonyms
 from agent.push import Push
 from agent.records import Knobs, Path
 from agent.report import Moment, Part, Reporter, moment_of, own_figures
 from agent.router import backends
-from agent.router.contract import Probe, Router
-from agent.run_dir import SAVE_CALMLY_S, SAVE_EVERY_S, StateFile, hold
-from agent.sensing import Overrun, Sensing, attempt
+from agent.router.contract import Router
+from agent.run_dir import SAVE_CALMLY_S, SAVE_EVERY_S, StateFile
+from agent.sensing import Overrun, Sample, Sensing, attempt
 from agent.settings import Settings
 from agent.telling import Telling
 from agent.watchdog import Watchdog
@@ -46,7 +55,7 @@ LONGEST_WAIT_S = 60.0
 STOP_WITHIN_S = 3.0
 SECOND = 1.0
 DAY_S = 86400
-SUBSCRIPTIONS = (topics.ACK, topics.CONFIG_DESIRED, topics.CONFIG_PLAN, topics.CONFIG_REPORTED)
+SUBSCRIPTIONS = (topics.ACK, topics.CONFIG_DESIRED, topics.CONFIG_PLAN, topics.CONFIG_REPORTED, topics.COMMANDS)
 
 
 class Daemon:
@@ -64,18 +73,21 @@ class Daemon:
         self.telling = Telling(settings, router, self.outbox, self.post, list(collectors))
         self.push = Push(settings, router, self.post, self.broker, self.telling.event)
         self.sensing = Sensing(collectors, _budget_s(settings))
+        names = Pseudonyms(settings.paths.run_dir, self.boot, self.clock.uptime)
+        hands = OwnHands(router, names, self.report_now, lambda run: self.sensing.guard(lambda _router: run(), router))
+        self.commands = Commands(settings, router, self.post, hands, lambda: self.push.said.keys, self._begin_anew, uptime=self.clock.uptime)
         self._state = StateFile(settings.paths.run_dir)
         self.reporter = Reporter(collectors, Knobs(settings.router.contract_mbps, settings.report.peaks, settings.probe.interval_s), self.clock.monotonic())
         self.alerts = Alerts()
         self._inherited = set(Alerts.codes())
+        self._errands = CapErrands()
         self._path: Path | None = None
-        self._probe: Probe | None = None
-        self._probed_way: tuple[object, ...] | None = None
+        self._probing = Probing(router, settings.probe)
         self._report = b"{}"
         self._lag = 0.0
-        self._has_sample = False
+        self._is_whole = False
         self._poller, self._polled = select.poll(), dict[int, int]()
-        self._watchdog = Watchdog(STANDSTILL_S)
+        self._watchdog = Watchdog(STANDSTILL_S, last_word=lambda: run_dir.note_crash(settings.paths.run_dir, "the loop stood still"))
         self._is_stopping = False
         self._is_reloading = False
         now = self.clock.monotonic()
@@ -95,12 +107,15 @@ class Daemon:
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
         signal.signal(signal.SIGHUP, self._reload)
+        # Held back since this run was marked as begun: who ends it while it starts does not make it crash.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT))
         broker = self.settings.broker
         LOG.info("started: version=%s ap=%s backend=%s broker=%s:%d", __version__, self.settings.id, self.settings.router.backend, broker.host, broker.port)
-        self.telling.greet(self.push.said.keys, self.push.said.sections)
+        self.telling.greet(self.push.said.keys, self.push.said.sections, self.commands.possible)
         self._watchdog.start()
         while not self._is_stopping:
             self.turn(read)
+        run_dir.take_mark(self.settings.paths.run_dir)
         self._watchdog.stop()
         self.broker.stop(0.0 if self._is_reloading else STOP_WITHIN_S)
         self.post.take_events()
@@ -115,8 +130,10 @@ class Daemon:
         if self.post.take_events():
             self._save_state()
         for event in self.post.drain():
+            self.commands.take(event)
             self.push.take(event)
         self.push.advance()
+        self.commands.advance()
         if self.push.said is not self._said:
             self._said = self.push.said
             self._take_pace()
@@ -126,18 +143,19 @@ class Daemon:
         for name, job in self._jobs.items():
             if name in self._due and self._due[name] <= now:
                 job()
-        self._advance_probe()
+        if (reach := self._probing.advance(self.clock.monotonic())) is not None:
+            self.reporter.reach(self.clock.monotonic(), reach)
         self.post.hand_over()
 
     def _wait(self, wakeup: int | None) -> None:
-        fds = self.broker.fds() | (self._probe.fds() if self._probe is not None else {})
+        fds = self.broker.fds() | self._probing.fds()
         if wakeup is not None:
             fds[wakeup] = select.POLLIN
         if fds != self._polled:
             self._poller, self._polled = select.poll(), fds
             for fd, mask in fds.items():
                 self._poller.register(fd, mask)
-        seconds = min(self._until_due(), self.broker.due(), self.push.due(), LONGEST_WAIT_S)
+        seconds = min(self._until_due(), self.broker.due(), self.push.due(), self.commands.due(), LONGEST_WAIT_S)
         # Rounded up: a poll that ends a moment too early would turn the loop twice.
         for fd, _ in self._poller.poll(int(max(0.0, seconds) * 1000 + 0.999)):
             if fd == wakeup:
@@ -146,9 +164,7 @@ class Daemon:
     def _until_due(self) -> float:
         """Seconds of the world until the next job, probe step or message to send."""
         now = self.clock.monotonic()
-        moments = list(self._due.values())
-        if self._probe is not None:
-            moments.append(self._probe.deadline())
+        moments = [*self._due.values(), *self._probing.deadlines()]
         wait = self.post.wait()
         if wait is not None:
             moments.append(now + wait)
@@ -162,26 +178,40 @@ class Daemon:
 
     # The jobs.
 
-    def _sample(self) -> None:
+    def _sample(self, is_last: bool = False) -> None:
         now = self.clock.monotonic()
         self._lag = max(self._lag, now - self._due["sample"])
-        self._again("sample", self.settings.report.sample_s)
+        if now >= self._due["sample"]:
+            self._again("sample", self.settings.report.sample_s)
         self.push.look()
-        sample = self.sensing.sample(self.router)
+        self.commands.look()
+        # Of the samples before a report the last one: where both are due now, that is this one.
+        is_last = is_last or self._due["report"] < self._due["sample"]
+        sample = self.sensing.sample(self.router, is_last)
         self.reporter.add(sample)
-        self._has_sample = True
+        self._tell_root(sample)
+        self._is_whole = is_last
         if not self.broker.is_connected and self._state.is_due():
             self._save_state()
         path = sample.readings.get("uplink")
         self._path = path if isinstance(path, Path) else None
-        if self._path is not None and _way(self._path) != self._probed_way:
-            self._end_probe()  # it would tell of a way that is no longer ours
-            if "probe" in self._due:
-                self._due["probe"] = now
+        if self._path is not None and self._probing.is_another(self._path) and "probe" in self._due:
+            self._due["probe"] = now
         if "traffic" in sample.readings and getattr(self.reporter.spans.get("traffic"), "is_peaking", False):
             self._due.setdefault("peak", now + SECOND)
         else:
             self._due.pop("peak", None)
+
+    def _tell_root(self, sample: Sample) -> None:
+        """Have root give stations that came a queue of their own, where they are capped one by one, and set again the caps that do not stand."""
+        errand = attempt("caps", {}, self._errands.next, self.clock.monotonic(), sample.readings.get("caps"), sample.readings.get("stations"))
+        if errand is None:
+            return
+        try:
+            self.router.ring(errand)
+        except Unavailable as error:
+            LOG.debug("root cannot be told of the caps (%s): %s", errand, error)
+            self._errands.ask_again(errand)
 
     def _peak(self) -> None:
         self._again("peak", SECOND)
@@ -196,14 +226,19 @@ class Daemon:
 
     def _send_report(self) -> None:
         self._again("report", self.settings.report.interval_s)
-        # After a stall the two grids may lie so that a whole span had none.
-        if not self._has_sample:
-            self._sample()
-        self._has_sample = False
+        self.report_now()
+
+    def report_now(self) -> int:
+        """Make the report of the span that ends now, on time or out of turn; give its seq."""
+        # After a stall the two grids may lie so that a whole span had none; and one out of turn says what is so now, also what is read once a report.
+        if not self._is_whole:
+            self._sample(is_last=True)
+        self._is_whole = False
         moment = moment_of(self.clock)
         self.telling.clock(moment)
         broker = self.broker.status()
-        report = self.reporter.build(self.settings.id, self.boot, self.outbox.next_seq(), moment, self._agent_part(broker))
+        seq = self.outbox.next_seq()
+        report = self.reporter.build(self.settings.id, self.boot, seq, moment, self._agent_part(broker))
         for change in self.alerts.step(moment.uptime_s, report, self._facts(broker, moment)):
             LOG.warning("alert %s: code=%s", "raised" if change.raised else "cleared", change.code)
             alert = messages.encode(messages.alert(change.code, change.since, change.data)) if change.raised else b""
@@ -216,9 +251,10 @@ class Daemon:
         self._report = self.reporter.encode(report)
         self.outbox.put("report", report, self._report)
         self._lag = 0.0
-        self.telling.changes(report, moment.uptime_s, self._path and self._path.device, self.push.said.keys, self.push.said.sections)
+        self.telling.changes(report, moment.uptime_s, self._path and self._path.device, self.push.said.keys, self.push.said.sections, self.commands.possible)
         if self._state.is_due(SAVE_CALMLY_S if self.broker.is_connected else SAVE_EVERY_S):
             self._save_state()
+        return seq
 
     def _thin(self) -> None:
         self._again("thin", THIN_EVERY_S)
@@ -226,27 +262,7 @@ class Daemon:
 
     def _start_probe(self) -> None:
         self._again("probe", self.settings.probe.interval_s)
-        if self._probe is not None or self._path is None:
-            return
-        self._probed_way = _way(self._path)
-        if self._path.device is None or not self._path.address:
-            return
-        probe = self.settings.probe
-        try:
-            self._probe = self.router.probe(self._path, probe.dns_name, probe.internet, self.clock.monotonic())
-        except Unavailable as error:
-            LOG.debug("uplink probe not started: %s", error)
-
-    def _advance_probe(self) -> None:
-        reach = self._probe.advance(self.clock.monotonic()) if self._probe is not None else None
-        if reach is not None:
-            self.reporter.reach(self.clock.monotonic(), reach)
-            self._end_probe()
-
-    def _end_probe(self) -> None:
-        if self._probe is not None:
-            self._probe.close()
-            self._probe = None
+        self._probing.begin(self._path, self.clock.monotonic())
 
     def _take_pace(self) -> None:
         """Report and sample as often as the push in force says, else as agent.toml does; from now on, without a restart."""
@@ -278,7 +294,7 @@ class Daemon:
             "thinned": outbox.thinned,
             "reconnects": broker.reconnects,
             "flash_writes": self.outbox.flash_writes + self._state.flash_writes,
-            "ignored": self.post.ignored + self.outbox.ignored_acks + broker.ignored + self.push.figures().refused,
+            "ignored": self.post.ignored + self.outbox.ignored_acks + broker.ignored + self.push.figures().refused + self.commands.figures().refused,
         }
         latency = self.post.latency_p95_ms()
         return part if latency is None else part | {"ack_p95_ms": latency}
@@ -286,6 +302,7 @@ class Daemon:
     def _facts(self, broker: Status, moment: Moment) -> dict[str, float]:
         """What alerts need beyond the report: pushes, how long the certificate is still valid, and when another took our name."""
         facts = self.push.facts()
+        facts["bad_signatures"] = max(facts["bad_signatures"], float(self.commands.refusals))
         if self.settings.broker.certificate_ends is not None and moment.clock == "ntp" and moment.wall is not None:
             facts["certificate_days"] = (self.settings.broker.certificate_ends - moment.wall) / DAY_S
         if broker.identity_taken_s is not None:
@@ -303,7 +320,11 @@ class Daemon:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
     def _reload(self, _number: int, _frame: FrameType | None) -> None:
-        self._is_stopping = self._is_reloading = True
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        if not self._is_stopping:
+            self._is_stopping = self._is_reloading = True
 
     def _save_state(self) -> None:
         """Write what `rwagent status` shows."""
@@ -313,10 +334,12 @@ class Daemon:
             "pid": os.getpid(),
             "at": moment.wall,
             "uptime_s": moment.uptime_s,
+            "who": {"ap": self.settings.id, "city": self.settings.city, "agent": __version__, "certificate_ends": self.settings.broker.certificate_ends},
             "broker": broker._asdict() | {"host": self.settings.broker.host, "port": self.settings.broker.port},
             "outbox": self.outbox.figures()._asdict(),
             "alerts": sorted(self.alerts.open),
             "push": self.push.summary(),
+            "commands": self.commands.figures()._asdict(),
         }
         # The report is text already: put in as the last member.
         self._state.write(messages.encode(state)[:-1] + b',"report":' + self._report + b"}")
@@ -324,10 +347,6 @@ class Daemon:
 
 def _budget_s(settings: Settings) -> float:
     return min(COLLECTOR_BUDGET_S, settings.report.sample_s * COLLECTOR_BUDGET_RATIO)
-
-
-def _way(path: Path) -> tuple[object, ...]:
-    return path.device, path.up, path.address, path.gateway
 
 
 def main(arguments: list[str]) -> int:
@@ -338,25 +357,19 @@ def main(arguments: list[str]) -> int:
     os.set_inheritable(fd, False)  # kept for SIGHUP, no business of the programs we start
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     try:
-        hold(settings.paths.run_dir)
+        run_dir.hold(settings.paths.run_dir, handed.get("--lock-fd", ""))
         daemon = Daemon(settings, backends.open_router(settings, [*settings_door.interpreter(), "-m", "agent.apply", "--config", file]))
     except (Rejected, Unavailable) as error:
         LOG.error("not started: %s", error)
+        run_dir.note_crash(handed.get("--run-dir", ""), run_dir.crash_of(error, error.__traceback__))
         return 1
+    if "--safe-mode-for" in handed:
+        daemon.telling.safe_mode = float(handed["--safe-mode-for"]), int(handed["--crashes"])
     if not daemon.run():
         LOG.info("stopped: ap=%s", settings.id)
         return 0
     LOG.info("reading the settings again: file=%s", file)
-    return _again(file, fd)
-
-
-def _again(file: str, fd: int) -> NoReturn:
-    """Become `rwagent run` anew."""
-    os.set_inheritable(fd, True)
-    # Another SIGHUP until the next image listens for it must not end it.
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    # The fd holds the settings as they are: what a faulty new file falls back to.
-    os.execv(sys.executable, [*settings_door.interpreter(), "-m", "agent", "run", "--config", file, "--last-good-fd", str(fd)])
+    return settings_door.begin_anew(file, fd)
 
 
 if __name__ == "__main__":

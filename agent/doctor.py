@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from agent import settings, status
+from agent import settings, status, where
 from agent.checks import checks_for
 from agent.errors import Rejected, Unavailable
 from agent.finding import Case, Check, Finding, Verdict
@@ -19,12 +19,19 @@ MARKS: dict[Verdict, str] = {"ok": "OK", "warn": "WARN", "bad": "BAD", "skipped"
 
 
 def examine(config: str) -> list[Finding]:
-    """Load the settings and run all checks; faulty settings are findings too, but then nothing else can be looked at."""
+    """Load the settings and run all checks, and say what is found in the words of where this box's settings are edited."""
+    found = _examined(config)
+    if not where.is_in_uci(config):
+        return found
+    return [finding._replace(what=where.in_uci(finding.what), remedy=where.in_uci(finding.remedy)) for finding in found]
+
+
+def _examined(config: str) -> list[Finding]:
+    """Faulty settings are findings too, but then nothing else can be looked at."""
     try:
         loaded = settings.load(config)
     except Faults as error:
-        remedy = "correct the file; docs/agent.toml shows every key"
-        faults = [Finding("settings", "bad", f"{error.file}: {fault.sentence()}", remedy) for fault in error.faults]
+        faults = [Finding("settings", "bad", f"{error.file}: {fault.sentence()}", where.CORRECT) for fault in error.faults]
         return faults + [Finding(name, "skipped", "the settings come first") for name in checks_for("")]
     known = Finding("settings", "ok", f"{config}: {loaded.id} in {loaded.city}, backend {loaded.router.backend}")
     try:

@@ -6,181 +6,92 @@ files, which nobody uses at that moment; then agent.toml names them again, and `
 
 What a technician set on this box stays: all of the old agent.toml but [agent], [broker] (its keepalive_s stays) and what `CITYS` names. The old file is
 kept as agent.toml.old. Secrets and what was remembered of pushes stay; the revision floor only rises.
+
+On OpenWrt UCI has the settings (agent/settled.py): what it says of the box stays, and it gets the new ones before agent.toml names the usual names again.
+Until it has, the next start of the service (agent/render.py) finishes what was cut short before it makes agent.toml of UCI: old UCI undoes no enrolment.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import stat
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from agent import bundle, flash, identity, settings, settings_rules, wall
+from agent import bundle, folder, identity, settings, settings_rules, settled, uci_settings, wall
 from agent.bundle import Bundle
-from agent.errors import Rejected
-from agent.flash import Flash
+from agent.errors import Rejected, Unavailable
+from agent.folder import NEW, Folder, naming
+from agent.router.ubus import Ubus
 from agent.settings import Faults, Settings
+from agent.settled import Settled
+from agent.uci_file import Places
 from agent.wire import bundle as form
 
-NEW = "enroll.new"
 OLD = f"{form.SETTINGS}.old"
-GROUP = "rwagent"
 # Of these keys the city's value counts, whatever the box had; a table's name means all of it.
 CITYS = ("agent", "broker", "report.interval_s", "report.sample_s", "router.contract_mbps", "push.keys_dir")
 BOXES = ("broker.keepalive_s",)
-NAMED = (("broker", "ca_file", form.CA), ("broker", "cert_file", form.CERTIFICATE), ("broker", "key_file", form.KEY), ("push", "keys_dir", form.KEYS))
-FOLDER_MODE, FILE_MODE = 0o750, 0o640
+TELL_S = 10.0
 Document = dict[str, Any]
 
 
 class Enrolled(NamedTuple):
-    """How it went: who this access point is now, what was kept of the old settings, and what is still not as it must be."""
+    """How it went: who this access point is now, what was kept of the old settings, what is still not as it must be; whether UCI has the settings too."""
 
     ap: str
     city: str
     kept: tuple[str, ...]
     faults: tuple[str, ...]
     text: str
+    is_in_uci: bool = False
 
 
-def enroll(file: str, config: str, is_forced: bool = False, group_of: Callable[[str], int | None] | None = None) -> Enrolled:
+def enroll(
+    file: str, config: str, is_forced: bool = False, group_of: Callable[[str], int | None] = folder.group, places: Places | None = None, is_told: bool = True
+) -> Enrolled:
     """Install a bundle beside `config`, and its settings as `config`; Rejected (or Faults) with the reason, and then nothing has changed.
 
     `is_forced`: also where this box is another access point, or another city's. `group_of`: the daemon's group by the router's backend.
+    `places`: this is an OpenWrt box that keeps things there (None: that is found out). `is_told`: procd is to start the service with it.
     """
     given = bundle.load(file)
     config = os.path.abspath(config)
     try:
-        return _installed(given, config, is_forced, group_of or _group)
-    except OSError as error:
-        where = error.filename or os.path.dirname(config)
-        raise Rejected(f"{where}: {error.strerror}; what was enrolled before is still in force, or the new is: mend that and run the same again") from None
+        done = _installed(given, config, is_forced, group_of, places)
+    except (OSError, Unavailable) as error:
+        what = f"{error.filename or os.path.dirname(config)}: {error.strerror}" if isinstance(error, OSError) else error
+        raise Rejected(f"{what}; what was enrolled before is still in force, or the new is: mend that and run the same again") from None
+    return _told(done, config) if is_told and done.is_in_uci else done
 
 
-def _installed(given: Bundle, config: str, is_forced: bool, group_of: Callable[[str], int | None]) -> Enrolled:
-    old_text, old = _old(config)
-    folder = os.path.dirname(config)
+def _installed(given: Bundle, config: str, is_forced: bool, group_of: Callable[[str], int | None], places: Places | None) -> Enrolled:
+    old_text, written = _old(config)
+    home: Settled = settled.of(config, written) if places is None else settled.WithUci(config, places)
+    old = home.old(written)
     if not is_forced:
         _refuse_stranger(given, old, config)
-    document, kept = _merged(_based(given.document, form.FOLDER, folder), old)
-    final, aside = _naming(document, folder), _naming(document, f"{folder}/{NEW}")
-    place = _Place(folder, config, group_of(document.get("router", {}).get("backend", "")))
+    document, kept = _merged(_based(given.document, form.FOLDER, os.path.dirname(config)), old)
+    final, aside = naming(document, os.path.dirname(config)), naming(document, f"{os.path.dirname(config)}/{NEW}")
+    place = Folder(config, group_of(document.get("router", {}).get("backend", "")))
     place.prepare()
-    with _locked(folder):
-        if old is not None:
-            place.finish(old)
+    with folder.locked(place.path), home.locked():
+        if written is not None:
+            place.finish(written, home.settle)
         try:
-            place.put_aside(given)
-            chosen = _resolved(config, aside)
-            place.put_memory(chosen, given.floor)
-            if old_text and old_text not in (_text(final, config), _text(aside, config)):
+            place.put_aside(given.files, given.keys)
+            chosen = home.resolved(aside)
+            place.make_own([chosen.paths.state_dir, chosen.push.secrets_dir])
+            place.raise_floor(chosen.paths.state_dir, given.floor)
+            if old_text and old_text not in (home.text(final), home.text(aside)):
                 place.put(OLD, old_text.encode())
         except (OSError, Rejected):
             place.clear()
             raise
-        place.put_settings(aside)
-        place.finish(aside)
-    return _enrolled(given, settings.load(config), config, kept)
-
-
-@contextmanager
-def _locked(folder: str) -> Iterator[None]:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError:
-        raise Rejected(f"another rwagent enroll is at work in {folder}; wait for its end") from None
-    finally:
-        os.close(fd)
-
-
-class _Place:
-    """The directory of the settings: the one that writes there, each file durably and with its group."""
-
-    def __init__(self, folder: str, config: str, group: int | None) -> None:
-        self._folder, self._config, self._group = folder, config, group
-        self._flash = Flash()
-
-    def prepare(self) -> None:
-        """Make the directory; one that is there keeps its owner and mode, but for our own one. Rejected when a link lies where we will write."""
-        for name in (NEW, form.KEYS):
-            if os.path.islink(path := os.path.join(self._folder, name)):
-                raise Rejected(f"{path} is a link, expected a directory; remove it: nothing was changed")
-        is_new = not os.path.isdir(self._folder)
-        self._flash.make_directory(self._folder, FOLDER_MODE)
-        if is_new or self._folder == form.FOLDER:
-            self._dress(self._folder, FOLDER_MODE, self._group)
-
-    def put(self, name: str, content: bytes) -> None:
-        """Put a file in place, readable for the daemon."""
-        self._flash.put(os.path.join(self._folder, name), content, FILE_MODE, group=self._group)
-
-    def put_settings(self, document: Document) -> None:
-        """Put the settings in place."""
-        self._flash.put(self._config, _text(document, self._config).encode(), FILE_MODE, group=self._group)
-
-    def put_aside(self, given: Bundle) -> None:
-        """Put all of a bundle's files into NEW."""
-        self.clear()
-        self._make_folder(NEW)
-        self._make_folder(f"{NEW}/{form.KEYS}")
-        for name, content in given.files.items():
-            self.put(f"{NEW}/{name}", content)
-        for name, content in given.keys.items():
-            self.put(f"{NEW}/{form.KEYS}/{name}", content)
-
-    def put_memory(self, chosen: Settings, floor: int) -> None:
-        """Make root's own directories, and raise the floor."""
-        for path in (chosen.paths.state_dir, chosen.push.secrets_dir):
-            if os.path.islink(path) or (os.path.lexists(path) and not os.path.isdir(path)):
-                raise Rejected(f"{path} is no directory; remove it, it is made anew")
-            self._flash.make_directory(path)
-            self._dress(path, 0o700, None)
-        path = os.path.join(chosen.paths.state_dir, "floor")
-        before = (flash.read(path, 64) or b"").strip()
-        if not before.isdigit() or int(before) < floor:
-            self._flash.put(path, b"%d\n" % floor, 0o600)
-
-    def finish(self, document: Document) -> None:
-        """Bring what settings name in NEW under the usual names; nothing to do when they name none."""
-        aside = os.path.join(self._folder, NEW)
-        if all(document.get(table, {}).get(key) != f"{aside}/{name}" for table, key, name in NAMED):
-            return
-        keys = _read_all(f"{aside}/{form.KEYS}")
-        for name in (form.CA, form.CERTIFICATE, form.KEY):
-            self.put(name, flash.read(f"{aside}/{name}") or b"")
-        self._make_folder(form.KEYS)
-        for name, content in keys.items():
-            self.put(f"{form.KEYS}/{name}", content)
-        for name in os.listdir(os.path.join(self._folder, form.KEYS)):
-            if name not in keys:
-                self._flash.remove(os.path.join(self._folder, form.KEYS, name))
-        self.put_settings(_naming(document, self._folder))
-        self.clear()
-
-    def clear(self) -> None:
-        """Remove NEW, with what is in it."""
-        aside = os.path.join(self._folder, NEW)
-        self._flash.remove_directory(f"{aside}/{form.KEYS}")
-        self._flash.remove_directory(aside)
-
-    def _make_folder(self, name: str) -> None:
-        path = os.path.join(self._folder, name)
-        self._flash.make_directory(path, FOLDER_MODE)
-        self._dress(path, FOLDER_MODE, self._group)
-
-    def _dress(self, path: str, mode: int, group: int | None) -> None:
-        """Make a directory ours with a mode; only where it is not so already."""
-        seen = os.stat(path)
-        if seen.st_uid != os.geteuid() or (group is not None and seen.st_gid != group):
-            os.chown(path, os.geteuid(), -1 if group is None else group)
-        if stat.S_IMODE(seen.st_mode) != mode:
-            os.chmod(path, mode)
+        place.put_settings(home.text(aside))
+        place.finish(aside, home.settle)
+    return _enrolled(given, settings.load(config), config, kept)._replace(is_in_uci=isinstance(home, settled.WithUci))
 
 
 def _old(config: str) -> tuple[str, Document | None]:
@@ -239,46 +150,6 @@ def _based(document: Document, was: str, folder: str) -> Document:
     return {table: {key: moved(value) for key, value in keys.items()} if isinstance(keys, dict) else keys for table, keys in document.items()}
 
 
-def _naming(document: Document, folder: str) -> Document:
-    """Give settings that name the bundle's files in a directory."""
-    named = {table: dict(keys) for table, keys in document.items()}
-    for table, key, name in NAMED:
-        named.setdefault(table, {})[key] = f"{folder}/{name}"
-    return named
-
-
-def _text(document: Document, config: str) -> str:
-    try:
-        return f"# Made by rwagent enroll; the file before it is {OLD}. docs/agent.toml names every key.\n\n{form.toml(document)}"
-    except ValueError as error:
-        raise Rejected(f"{config}: {error}; nothing was changed") from None
-
-
-def _resolved(config: str, document: Document) -> Settings:
-    """Judge the settings as the daemon will, all rules and the files they name; Faults when it would not start."""
-    found, faults = settings_rules.resolve(settings.parse_toml(config, _text(document, config)))
-    if found is None:
-        raise Faults(config, faults)
-    return found
-
-
-def _read_all(folder: str) -> Mapping[str, bytes]:
-    return {name: flash.read(os.path.join(folder, name)) or b"" for name in sorted(os.listdir(folder)) if not flash.is_temporary(name)}
-
-
-def _group(backend: str) -> int | None:
-    """Give the group of the daemon's user; None for one that has no other: the simulated access point, and whoever is not root."""
-    if os.geteuid() or backend == "simulated":
-        return None
-    import grp
-
-    try:
-        return grp.getgrnam(GROUP).gr_gid
-    except KeyError:
-        how = f"addgroup --system {GROUP} && adduser --system --no-create-home --ingroup {GROUP} {GROUP}"
-        raise Rejected(f"there is no group {GROUP}, whose user the agent runs as; install the package, or make them: {how}") from None
-
-
 def _enrolled(given: Bundle, chosen: Settings, config: str, kept: tuple[str, ...]) -> Enrolled:
     manifest = given.manifest
     faults = tuple(_left(chosen, config))
@@ -289,6 +160,21 @@ def _enrolled(given: Bundle, chosen: Settings, config: str, kept: tuple[str, ...
     lines += [f"not as it must be, pushes will be refused: {fault}" for fault in faults]
     lines.append("next: start the agent anew (on OpenWrt: /etc/init.d/rwagent restart), then: rwagent doctor")
     return Enrolled(manifest.ap, manifest.city, kept, faults, "\n".join(lines))
+
+
+def _told(done: Enrolled, config: str) -> Enrolled:
+    """Have procd start the service with it, as `reload_config` would; what it says is the last line."""
+    event = {"type": "config.change", "data": {"package": uci_settings.PACKAGE}}
+    bus = Ubus(settings.load(config).router.ubus_socket, TELL_S)
+    try:
+        bus.call("service", "event", event)
+    except Unavailable as error:
+        said = f"next: procd could not be told ({error}): /etc/init.d/rwagent restart, then: rwagent doctor"
+    else:
+        said = "the service starts anew with it; next: rwagent doctor"
+    finally:
+        bus.close()
+    return done._replace(text=done.text.rpartition("next: ")[0] + said)
 
 
 def _left(chosen: Settings, config: str) -> Iterator[str]:

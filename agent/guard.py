@@ -10,11 +10,11 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from agent.errors import Unavailable
-from agent.router.child import SEARCH
+from agent.router.child import SCRIPTS, SEARCH
 
 LOG = logging.getLogger(__name__)
 
-DIRECTORY = os.path.join(os.path.dirname(os.path.abspath(__file__)), "ash")
+DIRECTORY = SCRIPTS
 START_S = 5.0
 ROLLBACK_S = 180.0
 

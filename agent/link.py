@@ -98,7 +98,7 @@ Event = Connected | Lost | Published | Refused | Message | Flooded
 
 
 class Plan(NamedTuple):
-    """What every connection of this agent has in common; `is_narrow`: one that is begun without the pushes."""
+    """What every connection of this agent has in common; `is_narrow`: one that is begun without pushes and commands."""
 
     root: str
     presence: Presence
@@ -144,8 +144,9 @@ class Link:
         self._was_born = was_born
         self._echo = echo
         self._events = events
-        self._asked = ((topics.PRESENCE, 1), (topics.ECHO, 0), *((below, 1) for below in plan.subscriptions if not (plan.is_narrow and below in topics.PUSHES)))
-        self._below = {f"{plan.root}/{below}": below for below in (topics.PRESENCE, topics.ECHO, *plan.subscriptions)}
+        self._asked = ((topics.PRESENCE, 1), (topics.ECHO, 0), *((below, 1) for below in plan.subscriptions if not (plan.is_narrow and below in topics.SIGNED)))
+        self._below = {f"{plan.root}/{below}": below for below in (topics.PRESENCE, topics.ECHO, *plan.subscriptions) if below != topics.COMMANDS}
+        self._hears_commands = topics.COMMANDS in plan.subscriptions
         self._connack_until = now + plan.limits.connack_s
         self._in_flight: dict[int, _Flight] = {}
         self._most_in_flight = plan.limits.in_flight
@@ -233,8 +234,8 @@ class Link:
         return self._stop_mid not in self._in_flight
 
     def widen(self) -> None:
-        """Subscribe to the pushes, which this connection was begun without."""
-        self._asked = tuple((below, 1) for below in self._plan.subscriptions if below in topics.PUSHES)
+        """Subscribe to pushes and commands, which this connection was begun without."""
+        self._asked = tuple((below, 1) for below in self._plan.subscriptions if below in topics.SIGNED)
         self._session.subscribe([(f"{self._plan.root}/{below}", qos) for below, qos in self._asked])
         self.is_narrow = False
 
@@ -288,9 +289,10 @@ class Link:
             self._events.append(Published(flight.token))
 
     def _take_arrived(self, notice: Arrived, now: float) -> None:
-        below = self._below.get(notice.topic or "")
-        # Of a push that is too long the city hears so: as much is handed up as tells that.
-        payload = notice.payload[: jws.MAX_BYTES + 1] if below in topics.PUSHES else notice.payload
+        below = self._below.get(notice.topic or "") or self._command(notice.topic or "")
+        # Of a push or command that is too long the city hears so: as much is handed up as tells that.
+        is_signed = below in topics.PUSHES or (below is not None and topics.command_of(below) is not None)
+        payload = notice.payload[: jws.MAX_BYTES + 1] if is_signed else notice.payload
         if below is None or len(payload) > self._plan.limits.message_bytes:
             self.ignored += 1
             return
@@ -306,6 +308,11 @@ class Link:
                 self.ignored += 1
         except messages.Malformed:
             self.ignored += 1
+
+    def _command(self, topic: str) -> str | None:
+        """Give a command's topic below the root; None for every other one, and for the filter itself."""
+        root, _, below = topic.partition(f"{self._plan.root}/")
+        return below if self._hears_commands and not root and topics.command_of(below) is not None else None
 
     def _take_ended(self, notice: Ended, _now: float) -> None:
         code = notice.code if self._refusal is None else self._refusal

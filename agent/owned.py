@@ -18,6 +18,7 @@ FIRST = "first"  # in our memory, the first section of `system`: without a name 
 MOST_RADIOS = 9  # of one band: a further one would need two digits, and an interface's name has no room
 
 _OURS = re.compile(r"rw_([a-z0-9]{1,8})_(2g|5g|6g)(?:_([2-9]))?(_owe)?", re.ASCII)
+_IFNAME = re.compile(r"[A-Za-z0-9_.-]{1,15}", re.ASCII)
 _CONTROL = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029\\ud800-\\udfff]")
 # How the standard was written before `band`.
 _HWMODES = {"11a": "5g", "11b": "2g", "11g": "2g"}
@@ -48,6 +49,11 @@ class Name(NamedTuple):
         if self.is_half:
             return f"rw-{self.ssid}-{self.band[0]}o{number}" if number else f"rw-{self.ssid}-{self.band}o"
         return f"rw-{self.ssid}-{self.band}{number}"
+
+
+def is_ifname(name: str) -> bool:
+    """Say whether a name is one that an interface of ours, or one that a cap is for, may have; those that caps are made of are none."""
+    return _IFNAME.fullmatch(name) is not None and name not in (".", "..") and not name.startswith(("rwd-", "rwu-"))
 
 
 def named(section: str) -> Name | None:

@@ -11,12 +11,13 @@ from typing import NamedTuple
 
 from agent.change import IMPACTS, Change, Edit, Facts, Fault, OnAir, Plan, Tree, edited
 from agent.checked import fault, kind, shown, unknown
+from agent.derived import made as derived_from
 from agent.owned import CLAIMS, ORIGINALS, PACKAGE, PUSHED, informed, sections
 from agent.sections import SECTIONS, radios
 
 MOST_FAULTS = 100  # in one answer; a document has room for thousands
 # Parts of a document of this version that no access point carries out yet: known, so that nobody looks for a misspelling.
-KNOWN = (*SECTIONS, "uplink", "below_contract")
+KNOWN = (*SECTIONS, "below_contract")
 WHO_NOTICES = {
     "live": "nobody notices",
     "bss": "the stations of this network reconnect",
@@ -69,6 +70,7 @@ def make(document: Mapping[str, object], tree: Tree, facts: Facts) -> Plan:
         expect=tuple(_expected(network) for network in on_air if network.ifname),
         gone=tuple(network.ifname for network in _networks(tree) if network.ifname and network.ifname not in names) if touched else (),
         somewhere=tuple(_expected(network) for network in on_air if not network.ifname),
+        derived=derived_from(after, facts),
     )
 
 

@@ -19,7 +19,7 @@ from agent.said import PLAN as PLAN_FILE
 from agent.wire import claims, config, jws, messages, topics
 
 if TYPE_CHECKING:
-    from agent.router.contract import Router
+    from agent.router.doorbell import Doorbell
     from agent.settings import Settings
 
 LOG = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ class Push:
     def __init__(
         self,
         settings: Settings,
-        router: Router,
+        router: Doorbell,
         post: Post,
         broker: Broker,
         tell: Callable[[str, dict[str, object]], None],
@@ -149,7 +149,7 @@ class Push:
             self._refuse(self._desired, jws.Refused("oversize", f"the broker kept a packet of more than {event.limit} bytes for us"), None)
         elif isinstance(event, Message) and event.topic == topics.CONFIG_REPORTED:
             self._hear(event.payload)
-        elif isinstance(event, Message):
+        elif isinstance(event, Message) and event.topic in topics.PUSHES:
             self._take_push(self._desired if event.topic == topics.CONFIG_DESIRED else self._plan, event)
 
     def advance(self) -> None:

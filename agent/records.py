@@ -74,6 +74,14 @@ class Station(NamedTuple):
     tx_retries_total: int | None
 
 
+class Association(NamedTuple):
+    """How one station is connected, as asked for by a person: the rates of the last frames each way, and for how long."""
+
+    rx_rate_mbps: float | None
+    tx_rate_mbps: float | None
+    connected_s: int | None
+
+
 class Interface(NamedTuple):
     """One network device and its counters; a changed `ifindex` means it was created anew."""
 
@@ -143,6 +151,21 @@ class Dhcp(NamedTuple):
     leases: int
     pool: int | None
     fullest_ratio: float | None = None
+
+
+class Caps(NamedTuple):
+    """The bandwidth caps this box is to have, and whether the kernel has them, read back from it.
+
+    `is_wanted` says whether there is to be any, `missing` in a short text each what is not so, `per_station` names the network devices whose
+    stations are capped one by one, `is_bypassed` says whether the hardware forwards past every queue; None: not known. `made_at` is another
+    number when root has been at work on them since: it may not know the stations any more.
+    """
+
+    is_wanted: bool = False
+    missing: tuple[str, ...] = ()
+    per_station: tuple[str, ...] = ()
+    is_bypassed: bool | None = None
+    made_at: int = 0
 
 
 class Knobs(NamedTuple):

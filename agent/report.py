@@ -21,9 +21,10 @@ Part = dict[str, object]
 
 # Under these names of a part stand texts and truths, under all others numbers; what a row must have to be one.
 TEXTS = frozenset(("ifname", "radio", "phy", "band", "ssid", "bssid", "pair", "name", "role", "duplex", "state", "address", "gateway"))
-FLAGS = frozenset(("up", "wanted", "reset"))
+FLAGS = frozenset(("up", "wanted", "reset", "standing", "bypassed"))
+LISTS = frozenset(("missing",))  # of texts
 ROWS = {"bss": ("ifname", "up"), "radios": ("radio", "up"), "interfaces": ("name", "role", "up")}
-NAMED = TEXTS | FLAGS | ROWS.keys()
+NAMED = TEXTS | FLAGS | LISTS | ROWS.keys()
 LONGEST_TEXT = 256
 BEYOND_COUNTERS = 2**64
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -147,7 +148,7 @@ def _part(span: Span, at: float, taken: Set[str]) -> Part:
 
 def _check(name: str, value: object) -> None:
     """Raise ValueError for a value that its name does not promise; the value itself is never quoted."""
-    if isinstance(value, dict):
+    if isinstance(value, dict) and name not in LISTS:
         for key, each in value.items():
             # Most are sound numbers, and are passed without a call.
             if key in NAMED or type(each) not in (int, float) or not -BEYOND_COUNTERS < each < BEYOND_COUNTERS:
@@ -157,6 +158,9 @@ def _check(name: str, value: object) -> None:
             if not isinstance(row, dict) or not all(map(row.__contains__, ROWS[name])):
                 raise ValueError(f"{name} has a row that is none, expected {', '.join(ROWS[name])}")
             _check(name, row)
+    elif name in LISTS:
+        if not isinstance(value, list) or not all(isinstance(text, str) and len(text) <= LONGEST_TEXT for text in value):
+            raise ValueError(f"{name} is no list of texts of at most {LONGEST_TEXT} characters")
     elif not _is_sound(name, value):
         expected = f"a text of at most {LONGEST_TEXT} characters" if name in TEXTS else "true or false" if name in FLAGS else "a number"
         raise ValueError(f"{name} is no sound {type(value).__name__}, expected {expected}")

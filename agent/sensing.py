@@ -70,10 +70,12 @@ class Sensing:
         self._pauses: dict[str, _Pause] = {}
         signal.signal(signal.SIGALRM, self._interrupt)
 
-    def sample(self, router: Router) -> Sample:
-        """Run every collector that is not pausing after an overrun."""
+    def sample(self, router: Router, is_last: bool = True) -> Sample:
+        """Run every collector that is not pausing after an overrun; those of once a report only at the `is_last` sample before it."""
         sample = Sample({}, {}, {}, {})
         for name, collector in self._collectors.items():
+            if not is_last and getattr(collector, "IS_ONCE_A_REPORT", False):
+                continue
             # Each at its own moment: a slow collector before it must not bend a rate.
             at = router.clock.monotonic()
             pause = self._pauses.get(name)

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import stat
 import sys
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, NoReturn
 
 from agent.errors import Rejected
 
@@ -217,6 +218,14 @@ def interpreter() -> list[str]:
     )
     options = [f"-X{name}" if value is True else f"-X{name}={value}" for name, value in sys._xoptions.items()]
     return [sys.executable, *(f"-{letter}" for letter, is_set in letters if is_set), *options, *(f"-W{option}" for option in sys.warnoptions)]
+
+
+def begin_anew(file: str, fd: int) -> NoReturn:
+    """Become `rwagent run` anew; `fd` holds the settings as they are: what a faulty new file falls back to."""
+    os.set_inheritable(fd, True)
+    # Another SIGHUP until the next image listens for it must not end it.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    os.execv(sys.executable, [*interpreter(), "-m", "agent", "run", "--config", file, "--last-good-fd", str(fd)])
 
 
 def read_file(path: str) -> str:

@@ -12,7 +12,7 @@ import re
 import zlib
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from agent import settings_files
 from agent.identity import certificate_ends
@@ -34,6 +34,9 @@ SHOWN_CHARACTERS = 60
 CA_FILE, CERT_FILE, KEY_FILE = "/etc/rwagent/ca.pem", "/etc/rwagent/client.pem", "/etc/rwagent/client.key"
 TLS_PORT, PLAIN_PORT = 8883, 1883
 OPENWRT_RELEASE = "/etc/openwrt_release"  # derivatives have it too
+# A package for one platform leaves the others' files out.
+_FILES, _SUFFIX = os.path.join(os.path.dirname(os.path.abspath(__file__)), "router"), os.path.splitext(__file__)[1]
+BACKENDS = tuple(name for name in ("openwrt", "linux", "simulated") if os.path.exists(os.path.join(_FILES, name + _SUFFIX)))
 NO_KEY = "no key of this version"
 NOT_SHOWN = "not shown here"
 
@@ -46,13 +49,20 @@ _BARE_KEY = re.compile(r"[A-Za-z0-9_-]{1,60}")
 _USERNAME = re.compile(r"[^\x00-\x1f\x7f]{1,256}")
 
 
+Kind = Literal["text", "flag", "whole", "number", "list"]
+
+
 class Rule(NamedTuple):
-    """What one key may be: a default (REQUIRED: none), what is allowed in words, and a test that gives the value or raises ValueError."""
+    """What one key may be: a default (REQUIRED: none), what is allowed in words, and a test that gives the value or raises ValueError.
+
+    `kind`: what it is made of where settings are but texts (agent/uci_settings.py); the test judges it all the same.
+    """
 
     default: object
     allowed: str
     accept: Callable[[Any], object]
     is_shown: bool = True
+    kind: Kind = "text"
 
 
 class Required(NamedTuple):
@@ -70,11 +80,14 @@ def check(value: Any, is_allowed: bool) -> Any:
 
 
 def _flag(default: bool) -> Rule:
-    return Rule(default, "expected true or false", lambda value: check(value, isinstance(value, bool)))
+    return Rule(default, "expected true or false", lambda value: check(value, isinstance(value, bool)), kind="flag")
 
 
 def _whole(default: int | None, low: int, high: int) -> Rule:
-    return Rule(default, f"expected a whole number from {low} to {high}", lambda value: check(value, type(value) is int and low <= value <= high))
+    def accept(value: Any) -> object:
+        return check(value, type(value) is int and low <= value <= high)
+
+    return Rule(default, f"expected a whole number from {low} to {high}", accept, kind="whole")
 
 
 def _number(default: float | None, low: float, high: float, also_zero: bool = False) -> Rule:
@@ -82,7 +95,7 @@ def _number(default: float | None, low: float, high: float, also_zero: bool = Fa
         check(value, type(value) in (int, float) and (low <= value <= high or (also_zero and value == 0)))
         return float(value)
 
-    return Rule(default, f"expected a number from {low:g} to {high:g}" + (", or 0 for off" if also_zero else ""), accept)
+    return Rule(default, f"expected a number from {low:g} to {high:g}" + (", or 0 for off" if also_zero else ""), accept, kind="number")
 
 
 def _choice(default: str, *words: str) -> Rule:
@@ -196,14 +209,16 @@ TABLES: dict[str, dict[str, Rule]] = {
     "probe": {
         "interval_s": _number(60.0, 1, 3600, also_zero=True),
         "dns_name": _text("", _HOST, _may_be_empty(is_host)),
-        "internet": Rule((), 'expected a list of at most 8 "host:port" or "[address]:port"', _endpoints),
+        "internet": Rule((), 'expected a list of at most 8 "host:port" or "[address]:port"', _endpoints, kind="list"),
     },
     "router": {
-        "backend": _choice("auto", "auto", "openwrt", "linux", "simulated"),
+        "backend": _choice("auto", "auto", *BACKENDS),
         "uplink": _text("auto", '"auto" or the name of a network device or of an interface of netifd\'s', is_ifname),
         "public_network": _text("", 'a network of /etc/config/network, on plain Linux a bridge, or ""', _may_be_empty(_is_network)),
         "contract_mbps": _number(50.0, 0.25, 100_000),
-        "adopt": Rule((), "expected a list of at most 64 section names of a-z, A-Z, 0-9 and _, not uci's own for one without a name (cfg…)", _sections),
+        "adopt": Rule(
+            (), "expected a list of at most 64 section names of a-z, A-Z, 0-9 and _, not uci's own for one without a name (cfg…)", _sections, kind="list"
+        ),
         "hostapd_dir": _path("/var/run/hostapd"),
         "ubus_socket": _path("/var/run/ubus/ubus.sock"),
         "lease_file": _path("", may_be_empty=True),
@@ -302,7 +317,7 @@ def _complete_rest(values: dict[str, dict[str, Any]], identity: str) -> None:
     # Beside the daemon's and not in it: the daemon may do anything in its own.
     paths["apply_dir"] = paths["apply_dir"] or paths["run_dir"].rstrip("/") + "-apply"
     if values["router"]["backend"] == "auto":
-        values["router"]["backend"] = "openwrt" if os.path.exists(OPENWRT_RELEASE) else "linux"
+        values["router"]["backend"] = "openwrt" if os.path.exists(OPENWRT_RELEASE) or "linux" not in BACKENDS else "linux"
 
 
 def _settings(values: dict[str, dict[str, Any]]) -> Settings:

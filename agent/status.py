@@ -12,10 +12,13 @@ import time
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from agent.run_dir import is_held
+
 STATE_FILE = "daemon.json"
 MAX_BYTES = 1 << 20
-COMMAND = b"agent.daemon"
-
+COMMANDS = (b"agent.daemon", b"agent.safe")
+JAILED = 1
+TRY_NOW = "look at its log for why it crashed; to have it tried normally now: /etc/init.d/rwagent restart, or systemctl restart rwagent"
 
 IN_WORDS = {
     "received": "root has it",
@@ -57,7 +60,8 @@ def read(run_dir: str, proc: str = "/proc") -> Status:
     if not isinstance(state, dict):
         return Status(False, f"{path} is damaged", None, {})
     pid = state.get("pid")
-    if type(pid) is not int or not _lives(pid, proc):
+    # In a jail it is the first of its own: a number that says nothing here. Its lock holds through the wall.
+    if type(pid) is not int or not (is_held(run_dir) if pid == JAILED else _lives(pid, proc)):
         return Status(False, f"process {pid} is gone" if type(pid) is int else f"{path} is damaged", age, state)
     return Status(True, "", age, state)
 
@@ -65,6 +69,19 @@ def read(run_dir: str, proc: str = "/proc") -> Status:
 def is_connected(seen: Status) -> bool:
     """Say whether the daemon runs and has a session with the broker."""
     return seen.is_running and part(seen, "broker").get("state") == "connected"
+
+
+def is_safe(seen: Status) -> bool:
+    """Say whether the daemon runs in safe mode."""
+    return seen.is_running and bool(part(seen, "safe_mode"))
+
+
+def safe_mode(seen: Status) -> str:
+    """Say in a sentence since when it is in safe mode, why, and until when."""
+    found = part(seen, "safe_mode")
+    last = f", the last one {found['last_crash']}" if isinstance(found.get("last_crash"), str) and found["last_crash"] else ""
+    times = f"for {duration(found.get('since_s'))}, tries to run normally again in {duration(found.get('tries_again_in_s'))}"
+    return f"only presence, pushes and the command logs, after {found.get('crashes', '?')} crashes{last}; {times}"
 
 
 def part(seen: Status, name: str) -> dict[str, object]:
@@ -86,11 +103,14 @@ def to_json(seen: Status) -> str:
 def render(seen: Status) -> str:
     """Give the state as a short table for people, and what to do when it is not as it should be."""
     rows = [("agent", _agent(seen))]
-    if seen.state:
+    if is_safe(seen):
+        rows += [("safe mode", safe_mode(seen)), ("broker", _broker(seen)), ("outbox", "left as it lies until it runs normally"), ("config", _config(seen))]
+    elif seen.state:
         rows += [("broker", _broker(seen)), ("outbox", _outbox(seen)), ("report", _report(seen)), ("clients", _clients(seen)), ("config", _config(seen))]
         rows += [("alerts", _alerts(seen))]
-    lines = [f"{name:<8} {printable(text)}" for name, text in rows]
-    return "\n".join([*lines, *(f"{'':<8} -> {remedy}" for remedy in _remedies(seen))])
+    width = max(8, *(len(name) for name, _ in rows))
+    lines = [f"{name:<{width}} {printable(text)}" for name, text in rows]
+    return "\n".join([*lines, *(f"{'':<{width}} -> {remedy}" for remedy in _remedies(seen))])
 
 
 def duration(seconds: object) -> str:
@@ -117,10 +137,16 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else "?" for character in text)
 
 
+def process(seen: Status) -> str:
+    """Say which process it is, as far as that can be known from outside a jail."""
+    pid = seen.state.get("pid")
+    return "in its jail" if pid == JAILED else f"process {pid}"
+
+
 def _agent(seen: Status) -> str:
     if not seen.is_running:
         return f"not running: {seen.why}"
-    return f"running, process {seen.state.get('pid')}, wrote this {duration(seen.age_s)} ago"
+    return f"running, {process(seen)}, wrote this {duration(seen.age_s)} ago"
 
 
 def _broker(seen: Status) -> str:
@@ -180,6 +206,8 @@ def _alerts(seen: Status) -> str:
 def _remedies(seen: Status) -> list[str]:
     if not seen.is_running:
         return ["start it: /etc/init.d/rwagent start, or systemctl start rwagent, or rwagent run; then look at its log"]
+    if is_safe(seen):
+        return [TRY_NOW]
     if not is_connected(seen):
         return ["`rwagent doctor` looks for the cause layer by layer; reports are kept meanwhile"]
     return []
@@ -195,6 +223,7 @@ def _lives(pid: int, proc: str) -> bool:
         return False
     try:
         with open(os.path.join(proc, str(pid), "cmdline"), "rb") as file:
-            return COMMAND in file.read(4096)
+            line = file.read(4096)
+            return any(command in line for command in COMMANDS)
     except OSError:
         return True

@@ -39,15 +39,19 @@ class Telling:
         self._uplink = settings.router.uplink
         self._keys: tuple[str, ...] = ()
         self._sections: tuple[str, ...] = ()
+        self._commands: tuple[str, ...] = ()
+        self.safe_mode: tuple[float, int] | None = None  # that this start follows: how many seconds, after how many crashes
 
-    def greet(self, keys: tuple[str, ...], sections: tuple[str, ...]) -> None:
-        """Tell that the agent started: a boot when it is this boot's first start, else a restart of the agent; and who it is."""
+    def greet(self, keys: tuple[str, ...], sections: tuple[str, ...], commands: tuple[str, ...] = ()) -> None:
+        """Tell that the agent started: a boot when it is this boot's first start, else a restart of the agent; that safe mode is over; and who it is."""
         if self._outbox.next_seq() == 1:
             self.event("boot", {"agent": __version__})
         else:
             self.event("agent", {"state": "restart", "agent": __version__})
+        if self.safe_mode is not None:
+            self.event("agent", {"state": "safe-mode", "safe_mode_for_s": self.safe_mode[0], "crashes": self.safe_mode[1]})
         radios = attempt("radios", {}, self._router.radios) or []
-        self._announce_info([(radio.name, radio.band) for radio in radios], self._uplink, keys, sections)
+        self._announce_info([(radio.name, radio.band) for radio in radios], self._uplink, keys, sections, commands)
 
     def event(self, kind: str, data: Part) -> None:
         """Tell that something happened."""
@@ -62,7 +66,7 @@ class Telling:
         for event in self._watch.clock(moment.clock, self._router.clock.wall(), moment.uptime_s):
             self.event(event.kind, event.data)
 
-    def changes(self, report: Part, uptime_s: float, uplink: object, keys: tuple[str, ...], sections: tuple[str, ...]) -> None:
+    def changes(self, report: Part, uptime_s: float, uplink: object, keys: tuple[str, ...], sections: tuple[str, ...], commands: tuple[str, ...] = ()) -> None:
         """Tell what differs from the report before, and who this is when that is new: radios may come up long after the agent.
 
         `uplink` is the device of the way out as the collector has it: one that cannot be found now keeps the name it was told by.
@@ -77,13 +81,13 @@ class Telling:
             known = dict(self._radios) | {radio["radio"]: radio["band"] for radio in radios if "band" in radio}
             named = [(radio["radio"], known.get(radio["radio"])) for radio in radios]
         name = uplink if isinstance(uplink, str) and uplink else self._uplink  # a collector may have said anything
-        if (named, name, keys, sections) != (self._radios, self._uplink, self._keys, self._sections):
-            self._announce_info(named, name, keys, sections)
+        if (named, name, keys, sections, commands) != (self._radios, self._uplink, self._keys, self._sections, self._commands):
+            self._announce_info(named, name, keys, sections, commands)
         for event in events:
             self.event(event.kind, event.data)
 
-    def _announce_info(self, radios: Radios, uplink: str, keys: tuple[str, ...], sections: tuple[str, ...]) -> None:
-        self._radios, self._uplink, self._keys, self._sections = radios, uplink, keys, sections
+    def _announce_info(self, radios: Radios, uplink: str, keys: tuple[str, ...], sections: tuple[str, ...], commands: tuple[str, ...]) -> None:
+        self._radios, self._uplink, self._keys, self._sections, self._commands = radios, uplink, keys, sections, commands
         board, settings = attempt("board", {}, self._router.board), self._settings
         info = messages.info(
             ap=settings.id,
@@ -96,6 +100,7 @@ class Telling:
             backend=settings.router.backend,
             collectors=self._collectors,
             radios=radios,
+            commands=commands,
             sections=sections,
             uplink=uplink,
             certificate_expires_at=settings.broker.certificate_ends,

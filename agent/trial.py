@@ -6,12 +6,13 @@ import logging
 import os
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from agent import guard, settling, verdicts
 from agent.change import Plan, Tree, edited
-from agent.confirm import Clock, Confirm, required
+from agent.confirm import Clock, Confirm, Reason, required
+from agent.derived import DERIVED
 from agent.desk import Desk, sha256
 from agent.errors import Rejected, Unavailable
 from agent.flash import Flash, read
@@ -122,6 +123,11 @@ def is_withdrawn(apply_dir: str) -> bool:
     return os.path.lexists(os.path.join(apply_dir, "withdrawn"))
 
 
+def differing(plan: Plan, before: Mapping[str, bytes | None]) -> dict[str, bytes]:
+    """Give the derived files that this box has and that are not as the plan's tree asks for them, whoever is to blame."""
+    return {name: content for name, content in plan.derived if name in before and content != (before[name] or b"")}
+
+
 def read_all(store: Store) -> dict[str, bytes | None]:
     """Read the files of every package as they are now."""
     return {package: read(path) for package, path in store.paths().items()}
@@ -133,11 +139,14 @@ def _make(box: Box, push: Push) -> list[File]:
     shutil.rmtree(stage, ignore_errors=True)
     try:
         os.mkdir(stage, 0o700)
-        made = box.store.stage(push.plan.edits, stage)
+        made = (box.store.stage(push.plan.edits, stage) if push.plan.edits else {}) | differing(push.plan, push.before)
         after = edited(push.tree, push.plan.edits)
         paths = box.store.paths()
         changed = {package: content for package, content in made.items() if content != push.before.get(package)}
-        files = [File(name, paths[name], push.before.get(name), content, box.store.undo(name, push.tree, after)) for name, content in changed.items()]
+        files = [
+            File(name, paths[name], push.before.get(name), content, b"" if name in DERIVED else box.store.undo(name, push.tree, after))
+            for name, content in changed.items()
+        ]
         if read_all(box.store) != push.before:
             raise stop("rejected", "busy", "somebody else is changing the configuration", is_passing=True)
     except Rejected as error:
@@ -184,7 +193,7 @@ def _try(box: Box, push: Push, journal: Journal, files: list[File], base: Mappin
     """Put the files in place and wait for all that must be so; _Failed with the reason otherwise."""
     apply_dir = box.places.apply_dir
     box.desk.on_the_way(push.raw, {**base, "state": "applying"})
-    wanted = _required(box.store, push)
+    wanted, stands = _required(box.store, push), _standing(box.store, _must_stand(box.store, push, files), box.clock)
     guard.step(apply_dir, "placing", if_late="write_failed")
     for one in files:
         _place(box, one)
@@ -195,7 +204,7 @@ def _try(box: Box, push: Push, journal: Journal, files: list[File], base: Mappin
         LOG.error("the daemons could not be told: %s", error)
         raise _Failed("reload_failed") from None
     guard.step(apply_dir, "testing", if_late="not_on_air")
-    confirm = Confirm(box.store, box.inbox, wanted, journal.deadline, box.clock, live_gap_s, poll_s)
+    confirm = Confirm(box.store, box.inbox, wanted, journal.deadline, box.clock, live_gap_s, poll_s, stands)
     if reason := confirm.test_live():
         raise _Failed(reason)
     guard.step(apply_dir, "confirming", if_late="broker_unreachable")
@@ -211,6 +220,36 @@ def _required(store: Store, push: Push) -> Plan:
         return required(push.plan, push.tree, store.on_air())
     except Unavailable:
         return push.plan
+
+
+def _must_stand(store: Store, push: Push, files: list[File]) -> list[str]:
+    """Name the derived files that must be carried out: those that the push changes, and those that are now; for what was amiss before no push is to blame."""
+    changed = {one.package for one in files}
+    kept = [name for name, content in push.plan.derived if name in changed or (content and DERIVED[name].patience_s is None)]
+    return [name for name in kept if name in changed or (name in push.before and store.standing(name) is None)]
+
+
+def _standing(store: Store, names: list[str], clock: Clock) -> Callable[[], Reason | None]:
+    """Make the question whether all that these files ask for is so."""
+    told: dict[str, str] = {}
+    since: dict[str, float] = {}
+
+    def look() -> Reason | None:
+        store.tend()
+        for name in names:
+            if (problem := store.standing(name)) is None:
+                since.pop(name, None)
+                continue
+            if told.get(name) != problem:
+                LOG.info("%s: not so yet: %s", name, problem)
+                told[name] = problem
+            patience_s = DERIVED[name].patience_s
+            if patience_s is not None and clock.uptime() - since.setdefault(name, clock.uptime()) >= patience_s:
+                raise _Failed(DERIVED[name].reason)
+            return DERIVED[name].reason
+        return None
+
+    return look
 
 
 def _place(box: Box, one: File) -> None:

@@ -11,15 +11,17 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 
 LOOK_EVERY_S = 30.0
 STACK_BYTES = 256 * 1024
 
 
 class Watchdog:
-    """A thread that only sleeps and looks at one number; `pet` is called at every turn of the loop."""
+    """A thread that only sleeps and looks at one number; `pet` is called at every turn of the loop, `last_word` just before the end."""
 
-    def __init__(self, standstill_s: float, look_every_s: float = LOOK_EVERY_S) -> None:
+    def __init__(self, standstill_s: float, look_every_s: float = LOOK_EVERY_S, last_word: Callable[[], object] = lambda: None) -> None:
+        self._last_word = last_word
         self._standstill_s = standstill_s
         self._look_every_s = look_every_s
         self._petted_at = time.monotonic()
@@ -49,5 +51,6 @@ class Watchdog:
         if self._is_over:
             return
         sys.stderr.write(f"rwagent: the loop stands still for more than {self._standstill_s:g} s, ending\n")
+        self._last_word()
         faulthandler.dump_traceback(all_threads=True)
         os._exit(1)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from agent.checks import (
     acl,
     broker,
+    caps,
     certificate,
     clock,
     daemon,
+    dns,
     facts,
     files,
     offload,
@@ -24,8 +26,28 @@ from agent.checks import (
 from agent.finding import Check
 
 CHECKS: dict[str, Check] = {
-    module.NAME: module.check
-    for module in (files, run_dir, storage, clock, ubus, acl, rpcd, facts, uplink, wifi, radios, public_network, offload, certificate, broker, daemon, push)
+    one.NAME: one.check
+    for one in (
+        files,
+        run_dir,
+        storage,
+        clock,
+        ubus,
+        acl,
+        rpcd,
+        facts,
+        uplink,
+        wifi,
+        radios,
+        public_network,
+        offload,
+        caps,
+        dns,
+        certificate,
+        broker,
+        daemon,
+        push,
+    )
 }
 # What no other box has: the doctor does not speak of them elsewhere.
 ONLY_OPENWRT = frozenset(module.NAME for module in (ubus, acl, rpcd, facts, radios, public_network, offload))

@@ -21,6 +21,7 @@ from agent.finding import Case, Finding
 from agent.router.text import printable, read_bytes
 from agent.router.ubus import CALLS, Ubus
 from agent.router.ubus_message import PERMISSION_DENIED, TIMEOUT
+from agent.status import JAILED
 
 NAME = "acl"
 PACKAGE_USER = "rwagent"
@@ -69,7 +70,9 @@ def agent_user(case: Case) -> Caller | None:
     is_known = uid != 0
     if not is_known and case.status.is_running:
         with contextlib.suppress(OSError):
-            uid, is_known = os.stat(f"/proc/{case.status.state.get('pid')}").st_uid, True
+            # Of a jailed one the number is its jail's: whose it is, its lock tells.
+            pid = case.status.state.get("pid")
+            uid, is_known = os.lstat(os.path.join(case.settings.paths.run_dir, "lock") if pid == JAILED else f"/proc/{pid}").st_uid, True
     try:
         known = pwd.getpwuid(uid) if is_known else pwd.getpwnam(PACKAGE_USER)
     except KeyError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agent import said
 from agent.finding import Case, Finding
-from agent.status import duration
+from agent.status import TRY_NOW, duration, is_safe, process, safe_mode
 
 NAME = "daemon"
 LATE_FACTOR = 3
@@ -20,7 +20,9 @@ def check(case: Case) -> list[Finding]:
         return [Finding(NAME, "bad", f"not running: {status.why}", START)]
     if status.age_s is not None and status.age_s > LATE_FACTOR * _interval_s(case) + LATE_S:
         return [Finding(NAME, "bad", f"it runs, but wrote nothing for {duration(status.age_s)}", RESTART)]
-    return [Finding(NAME, "ok", f"runs as process {status.state.get('pid')}, wrote {duration(status.age_s)} ago")]
+    if is_safe(status):
+        return [Finding(NAME, "bad", f"in safe mode: {safe_mode(status)}", TRY_NOW)]
+    return [Finding(NAME, "ok", f"runs ({process(status)}), wrote {duration(status.age_s)} ago")]
 
 
 def _interval_s(case: Case) -> float:

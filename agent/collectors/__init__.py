@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from agent.collectors import dhcp, host, radios, stations, traffic, uplink
+from agent.collectors import caps, dhcp, host, radios, stations, traffic, uplink
 
-COLLECTORS: dict[str, ModuleType] = {
-    module.NAME: module for module in (stations, radios, traffic, uplink, dhcp, host)
-}
+COLLECTORS: dict[str, ModuleType] = {module.NAME: module for module in (stations, radios, traffic, uplink, dhcp, caps, host)}

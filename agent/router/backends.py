@@ -36,4 +36,4 @@ def open_router(settings: Settings, applier: Sequence[str] = ()) -> Router:
 
     leases = (router.lease_file,) if router.lease_file else linux.LEASE_FILES
     marker = os.path.join(settings.paths.run_dir, "status", "clock")
-    return linux.open_router(router.uplink, router.hostapd_dir, leases, marker)
+    return linux.open_router(router.uplink, router.hostapd_dir, leases, marker, settings.paths.run_dir, settings.paths.state_dir)

@@ -16,6 +16,8 @@ from agent.errors import Unavailable
 OUTPUT_BYTES = 1 << 20
 TIMEOUT_S = 2.0
 KILL_WAIT_S = 0.2
+# Our own scripts, which need no Python.
+SCRIPTS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "ash")
 SEARCH = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin"
 
 

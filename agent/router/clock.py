@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import time
+from typing import TYPE_CHECKING
 
 from agent.errors import Unavailable
-from agent.records import ClockState
 from agent.router.text import read_line
+
+if TYPE_CHECKING:
+    from agent.records import ClockState
 
 # A wall clock before this was never set: this software is younger.
 BUILD_DATE = 1_767_225_600  # 2026-01-01

@@ -10,9 +10,12 @@ for its answer (drop such a connection, or match each answer to its question by 
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Literal, Protocol
 
-from agent.records import Board, Bss, ClockState, Dhcp, Host, Interface, Path, Radio, Reach, Station
+from agent.records import Association, Board, Bss, Caps, ClockState, Dhcp, Host, Interface, Path, Radio, Reach, Station
+
+# What root is rung for: something new in the inbox, stations that came to a network whose stations are capped, or caps that do not stand.
+Errand = Literal["push", "stations", "caps"]
 
 
 class Clock(Protocol):
@@ -72,6 +75,9 @@ class Router(Protocol):
     def stations(self, ifname: str) -> list[Station]:
         """Every station entry of one BSS, unauthorised and lingering ones too."""
 
+    def associations(self, ifname: str) -> dict[str, Association]:
+        """How each station of one BSS is connected, by its address, for a command; may start a process. {} when the box cannot tell."""
+
     def interfaces(self) -> list[Interface]:
         """Every network device worth reporting (loopback left out), uplink first."""
 
@@ -87,8 +93,11 @@ class Router(Protocol):
     def dhcp(self) -> Dhcp:
         """Leases and pool; Unavailable when this box serves no DHCP."""
 
-    def ring(self) -> None:
-        """Tell root that something new lies in the inbox, without waiting for it to look; Unavailable when nobody can be told."""
+    def caps(self) -> Caps:
+        """The bandwidth caps wanted, and what the kernel has of them; dearer than the rest, so read once per report."""
+
+    def ring(self, errand: Errand = "push") -> None:
+        """Tell root what there is to do, without waiting for it to look; Unavailable when nobody can be told."""
 
     def pace(self, report_s: float, sample_s: float) -> None:
         """Take note that from now on a report is due every `report_s` seconds and a sample every `sample_s`; touches nothing."""

@@ -62,6 +62,8 @@ def _room(*paths: str) -> tuple[int | None, int | None]:
 
 
 def _processes() -> int | None:
+    if os.getpid() == 1:
+        return None  # in a jail, whose /proc shows nobody else
     # psutil.pids() does the same and sorts it; threads are not listed here.
     try:
         return sum(map(str.isdigit, os.listdir("/proc")))

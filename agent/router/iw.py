@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from agent.records import Band, Station
+from agent.records import Association, Band, Station
 from agent.router.child import Program
 from agent.router.text import dbm, mac, printable, unescape, whole
 
@@ -16,6 +16,7 @@ _CHANNEL = re.compile(r"([0-9]{1,3}) \(([0-9]{4,5})(?:\.[0-9]+)? MHz\)(?:, width
 _FREQUENCY = re.compile(r"([0-9]{4,5})(?:\.[0-9]+)? MHz")
 _POWER = re.compile(r"(-?[0-9]{1,2}(?:\.[0-9]{1,2})?) dBm")
 _BANDS: tuple[tuple[int, int, Band], ...] = ((2400, 2500, "2g"), (5150, 5895, "5g"), (5925, 7125, "6g"))
+_RATE = re.compile(r"([0-9]{1,6}(?:\.[0-9])?) MBit/s")
 _STATION = re.compile(r"Station ([0-9A-Fa-f:]{17}) \(on ")
 _SURVEY_KEYS = {"noise": "noise", "channel active time": "active", "channel busy time": "busy", "channel transmit time": "tx"}
 
@@ -95,19 +96,36 @@ def parse_stations(text: str, ifname: str) -> list[Station]:
 
     An entry without an `authorized` line comes from a driver that keeps no such flag (mwifiex): associated is all there is to know.
     """
-    found: dict[str, Station] = {}
+    return [_station(address, ifname, facts) for address, facts in _entries(text).items()]
+
+
+def parse_associations(text: str) -> dict[str, Association]:
+    """Read of the same how each station is connected."""
+    return {
+        address: Association(_rate(facts.get("rx bitrate", "")), _rate(facts.get("tx bitrate", "")), whole(facts.get("connected time", "")))
+        for address, facts in _entries(text).items()
+    }
+
+
+def _entries(text: str) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
     address: str | None = None
     facts: dict[str, str] = {}
     for line in (*text.split("\n"), "Station"):
         if line.startswith("Station"):
             if address:
-                found[address] = _station(address, ifname, facts)
+                found[address] = facts
             header = _STATION.match(line)
             address, facts = (mac(header[1]) if header else None), {}
         elif line.startswith("\t"):
             key, _, value = line.strip("\t ").partition(":")
             facts.setdefault(key, value.strip("\t "))
-    return list(found.values())
+    return found
+
+
+def _rate(text: str) -> float | None:
+    rate = _RATE.match(text)
+    return float(rate[1]) if rate else None
 
 
 def _station(address: str, ifname: str, facts: dict[str, str]) -> Station:
@@ -160,6 +178,10 @@ class Iw:
     def stations(self, ifname: str) -> list[Station]:
         """Give every station entry of one interface."""
         return parse_stations(self._program.run("dev", ifname, "station", "dump"), printable(ifname))
+
+    def associations(self, ifname: str) -> dict[str, Association]:
+        """Give how each station of one interface is connected."""
+        return parse_associations(self._program.run("dev", ifname, "station", "dump"))
 
     def survey(self, ifname: str, frequency_mhz: int | None) -> Survey:
         """Give what was heard on the channel in use."""

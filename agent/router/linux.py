@@ -9,11 +9,11 @@ import os
 
 from agent import reach
 from agent.errors import Unavailable
-from agent.records import Board, Bss, Dhcp, Host, Interface, Path, Radio, Station
-from agent.router import addresses, leases
+from agent.records import Association, Board, Bss, Caps, Dhcp, Host, Interface, Path, Radio, Station
+from agent.router import addresses, caps, leases
 from agent.router.child import Program
 from agent.router.clock import SystemClock, boot
-from agent.router.contract import Probe
+from agent.router.contract import Errand, Probe
 from agent.router.host import Health
 from agent.router.hostapd import Hostapd
 from agent.router.iw import Iw
@@ -45,20 +45,35 @@ def open_router(
     hostapd_dir: str = HOSTAPD_DIR,
     lease_files: tuple[str, ...] = LEASE_FILES,
     marker: str | None = None,
+    run_dir: str = "",
+    state_dir: str = "",
 ) -> LinuxRouter:
-    """Open this machine. `uplink`: a device, or "auto" for the default route's; `marker`: see SystemClock."""
-    return LinuxRouter(uplink, lease_files, SystemClock(marker), Iw(Program("iw")), Hostapd(hostapd_dir))
+    """Open this machine. `uplink`: a device, or "auto" for the default route's; `marker`: see SystemClock; the directories are the settings'."""
+    file = caps.place("linux", state_dir)
+    return LinuxRouter(uplink, lease_files, SystemClock(marker), Iw(Program("iw")), Hostapd(hostapd_dir), run_dir=run_dir, caps_file=file)
 
 
 class LinuxRouter:
     """One Linux box; every method as the contract says."""
 
-    def __init__(self, uplink: str, lease_files: tuple[str, ...], clock: SystemClock, iw: Iw, hostapd: Hostapd, sys_class: str = "/sys/class") -> None:
+    def __init__(
+        self,
+        uplink: str,
+        lease_files: tuple[str, ...],
+        clock: SystemClock,
+        iw: Iw,
+        hostapd: Hostapd,
+        sys_class: str = "/sys/class",
+        run_dir: str = "",
+        caps_file: str = "",
+    ) -> None:
         self.clock = clock
+        self._run_dir, self._caps_file = run_dir, caps_file
         self._uplink = uplink
         self._last_uplink: str | None = None
         self._lease_files = lease_files
         self._sys = sys_class
+        self._iw = iw
         self._wireless = Wireless(iw, hostapd, clock.monotonic, sys_class)
         self._netdev = Netdev(clock.monotonic)
         self._health = Health(clock.monotonic, sys_class)
@@ -96,6 +111,10 @@ class LinuxRouter:
         """Every station entry of one BSS that `bss` named."""
         return self._wireless.stations(self._ifnames.get(ifname, ifname))
 
+    def associations(self, ifname: str) -> dict[str, Association]:
+        """How each station of one BSS is connected, by iw."""
+        return self._iw.associations(self._ifnames.get(ifname, ifname))
+
     def interfaces(self) -> list[Interface]:
         """Every network device worth reporting; see Netdev.interfaces for the rule."""
         return self._netdev.interfaces(self._device(), self._wireless.names())
@@ -129,8 +148,16 @@ class LinuxRouter:
             self._no_leases, self._leases_again_at = str(error), now + NO_LEASES_S
             raise
 
-    def ring(self) -> None:
-        """Do nothing: `rwagent-apply --watch` looks by itself."""
+    def caps(self) -> Caps:
+        """The caps root wants, and what the kernel has of them; whether hardware forwards past it nobody tells here."""
+        return caps.look(os.path.join(self._run_dir, "status"), self._caps_file)
+
+    def ring(self, errand: Errand = "push") -> None:
+        """Leave a note of stations that came; else do nothing: `rwagent-apply --watch` looks for pushes, and whether the caps stand, by itself."""
+        if errand == "stations":
+            from agent.router import note  # carried only once root is to be told of something
+
+            note.leave(os.path.join(self._run_dir, "inbox"), errand)
 
     def pace(self, report_s: float, sample_s: float) -> None:
         """Do nothing: what is read here costs the same at every pace."""

@@ -1,7 +1,7 @@
 """An OpenWrt box as a router: ubus over one connection, root's facts, /proc, /sys, and iw within a budget; without root.
 
-Starts no process but iw's turns (`iw_turns.py`); changes nothing. What ubus cannot tell while ubusd is away is read from the kernel where
-that knows it, else it is missing.
+Starts no process but iw's turns (`iw_turns.py`), and iw for `associations`; changes nothing. What ubus cannot tell while ubusd is away is read
+from the kernel where that knows it, else it is missing.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import Literal, NamedTuple
 
 from agent import reach
 from agent.errors import Unavailable
-from agent.records import Board, Bss, Dhcp, Host, Interface, Path, Radio, Station
-from agent.router import addresses, hostapd_ubus, leases, netifd
+from agent.records import Association, Board, Bss, Caps, Dhcp, Host, Interface, Path, Radio, Station
+from agent.router import addresses, caps, hostapd_ubus, leases, netifd
 from agent.router.child import Program
 from agent.router.clock import SystemClock, boot
-from agent.router.contract import Probe
+from agent.router.contract import Errand, Probe
 from agent.router.host import Health
 from agent.router.iw import Iw
 from agent.router.iw_turns import IwTurns
@@ -25,14 +25,15 @@ from agent.router.netifd import Logical
 from agent.router.networks import rows
 from agent.router.openwrt_wireless import FactsFile, OpenwrtWireless
 from agent.router.text import printable, whole
-from agent.router.ubus import SOCKET, TIMEOUT_S, Call, Refused, Ubus
+from agent.router.ubus import CALLS, SOCKET, TIMEOUT_S, Call, Refused, Ubus
 
 LEASE_FILE = "/tmp/dhcp.leases"
 PERIOD_S = 60.0  # between two turns of iw for a radio, at least
 PATH_S = 15.0
 LINK_S = 60.0
 ANSWER_RATIO = 0.3  # of the time between two samples
-PUSH_EVENT: Mapping[str, object] = {"type": "rwagent.push", "data": {}}
+ERRANDS: tuple[Errand, ...] = ("push", "stations", "caps")
+EVENTS: dict[Errand, Mapping[str, object]] = {errand: {"type": f"rwagent.{errand}", "data": {}} for errand in ERRANDS}
 SAMPLE_S = 0.9  # what was fetched for one collector serves the others of that sample
 _INFO = Call("system", "info")
 _DUMP = Call("network.interface", "dump", None, frozenset(("inactive", "neighbors", "data", "updated", "dns-search", "ipv6-prefix", "ipv6-prefix-assignment")))
@@ -54,7 +55,7 @@ def open_router(
     """Open this box. `uplink`: netifd's name of an interface, a device, or "auto"; `interval_s`, `sample_s`: between two reports, two samples."""
     status = os.path.join(run_dir, "status")
     clock = SystemClock(os.path.join(status, "clock"))
-    router = OpenwrtRouter(uplink, lease_file, clock, Ubus(socket), Iw(Program("iw")), os.path.join(status, "wireless.json"))
+    router = OpenwrtRouter(uplink, lease_file, clock, Ubus(socket, allowed=CALLS), Iw(Program("iw")), os.path.join(status, "wireless.json"))
     router.pace(interval_s, sample_s)
     return router
 
@@ -70,8 +71,9 @@ class OpenwrtRouter:
         self._lease_file = lease_file
         self._ubus = ubus
         self._sys = sys_class
-        self._facts = FactsFile(facts)
+        self._facts, self._status = FactsFile(facts), os.path.dirname(facts)
         self._hostapd = hostapd_ubus.HostapdObjects(ubus, clock.monotonic, _INFO)
+        self._iw = iw
         self._turns = IwTurns(iw, clock.monotonic, period_s)
         self._wireless = OpenwrtWireless(self._hostapd, self._turns, self._facts, clock.monotonic, sys_class)
         self._netdev = Netdev(clock.monotonic, os.path.join(sys_class, "net"))
@@ -123,6 +125,10 @@ class OpenwrtRouter:
     def stations(self, ifname: str) -> list[Station]:
         """Every station entry of one BSS that `bss` named."""
         return self._wireless.stations(self._ifnames.get(ifname, ifname))
+
+    def associations(self, ifname: str) -> dict[str, Association]:
+        """How each station of one BSS is connected, by one run of iw beside its turns: only a person asks for this. hostapd's rates are not to be trusted."""
+        return self._iw.associations(self._ifnames.get(ifname, ifname))
 
     def interfaces(self) -> list[Interface]:
         """Every network device worth reporting; an uplink without a speed of its own (PPP, a switch's port) has that of the device below it."""
@@ -183,9 +189,16 @@ class OpenwrtRouter:
         """Start a layered probe of `path`."""
         return reach.start(path, dns_name, internet, now)
 
-    def ring(self) -> None:
-        """Tell procd that something lies in the inbox: its trigger starts the applier's service, as root."""
-        self._ubus.call("service", "event", PUSH_EVENT)
+    def caps(self) -> Caps:
+        """The caps root wants, and what the kernel has of them; by root's facts whether hardware forwards past it."""
+        facts = self._facts.get()
+        # firewall4 looks at flow_offloading_hw only where flow_offloading is on.
+        is_bypassed = None if facts is None or facts.is_hardware_offload is None else facts.is_hardware_offload and facts.is_software_offload is not False
+        return caps.look(self._status, caps.place("openwrt", ""), is_bypassed)
+
+    def ring(self, errand: Errand = "push") -> None:
+        """Tell procd that something lies in the inbox, or of the caps: its trigger starts the applier's service, or their script, as root."""
+        self._ubus.call("service", "event", EVENTS[errand])
 
     def pace(self, report_s: float, sample_s: float) -> None:
         """Keep iw within its budget, and ubus within the time of a sample, at this pace."""

@@ -194,9 +194,7 @@ class OpenwrtWireless:
         """Give what was on air and is gone, unless its radio carries others without it, or it is forgotten."""
         busy = {network.radio for network in found.values()}
         return [
-            network._replace(up=False)
-            for name, (at, network) in self._seen.items()
-            if name not in found and network.radio not in busy and now - at < FORGET_S
+            network._replace(up=False) for name, (at, network) in self._seen.items() if name not in found and network.radio not in busy and now - at < FORGET_S
         ]
 
     def _radio(self, name: str, wanted: RadioFacts | None, view: _View) -> Radio:

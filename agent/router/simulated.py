@@ -1,22 +1,24 @@
 """A believable RW access point that needs no box: seeded, deterministic, in real time or faster.
 
 The same daemon runs over it as over a real router. It opens no socket, starts no process but the applier, when rung for,
-and reads one file: what a push configured, once there is such a file.
+and reads what a push configured, once there are such files.
 """
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from math import cos, pi, sin
 from typing import Literal
 
 from agent.errors import Rejected, Unavailable
-from agent.records import Band, Board, Bss, Dhcp, Host, Interface, Layer, Path, Radio, Reach, Station
+from agent.records import Association, Band, Board, Bss, Caps, Dhcp, Host, Interface, Layer, Path, Radio, Reach, Station
 from agent.router import simulated_day as day
+from agent.router import simulated_time
 from agent.router.bell import Bell
-from agent.router.contract import Probe
-from agent.router.simulated_air import Air, Network, Watched
+from agent.router.contract import Errand, Probe
+from agent.router.simulated_air import Air, Network, Watched, association
 from agent.router.simulated_clock import SimulatedClock
 from agent.router.text import printable
 
@@ -68,6 +70,9 @@ class SimulatedRouter:
     ) -> None:
         self.clock = clock
         self._configured = Watched(file) if file else None
+        self.rings_total = 0
+        self._folder = os.path.dirname(file)
+        self._caps_file = os.path.join(self._folder, "caps") if file else ""
         self._bell = bell
         self._key = key
         self._ap = ap
@@ -86,8 +91,23 @@ class SimulatedRouter:
         self._ssids = tuple(map(printable, HOSTILE_SSIDS)) if "hostile-ssid" in moods else _ssids(ap, self._dice)
         self._bssids = tuple(f"02:{day.draw(key, 'bssid', bss, 5).hex(':')}" for bss in range(day.BSS_COUNT))
 
-    def ring(self) -> None:
-        """Start the applier, where there is one."""
+    def caps(self) -> Caps:
+        """Say whether a push configured any; the believable kernel has all that they ask for, and knows each station."""
+        try:
+            return Caps(bool(self._caps_file) and os.stat(self._caps_file).st_size > 0)
+        except OSError:
+            return Caps()
+
+    def ring(self, errand: Errand = "push") -> None:
+        """Start the applier, where there is one, and let it know what time it is here."""
+        if errand != "push":
+            return
+        self.rings_total += 1
+        if self._folder:
+            try:
+                simulated_time.leave(self._folder, self.boot(), self.clock.uptime(), self.clock.speed, self.clock.booted())
+            except OSError as error:
+                raise Unavailable(f"{self._folder} cannot be written: {error.strerror}") from None
         self._bell.ring()
 
     def pace(self, report_s: float, sample_s: float) -> None:
@@ -183,6 +203,13 @@ class SimulatedRouter:
             signal = max(-92, min(-28, round(slot.signal_dbm + _fading(slot, at))))
             stations.append(Station(self._crowd.mac(stay), ifname, not stay.is_lingering, signal, sent, retries))
         return stations
+
+    def associations(self, ifname: str) -> dict[str, Association]:
+        """Give how each station of one BSS is connected: the better its signal, the higher its rates."""
+        at, crowd = self.clock.now(), self._crowd
+        i = IFNAMES.index(ifname) if ifname in IFNAMES else None
+        stays = [] if i is None else [(stay, crowd.slots[stay.slot].signal_dbm) for stay in crowd.present(at, i)]
+        return {crowd.mac(stay): association(BANDS[day.RADIO_OF[i or 0]], signal, int(at - stay.since)) for stay, signal in stays}
 
     def interfaces(self) -> list[Interface]:
         """Give the uplink, the bridge of the stations and the three BSSs."""

@@ -8,12 +8,15 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from agent.errors import Unavailable
+from agent.records import Association
 
 # Indonesia's: hostapd refuses any other, and the radio stays down.
 CHANNELS = {"2g": frozenset(range(1, 14)), "5g": frozenset((36, 40, 44, 48, 52, 56, 60, 64, 149, 153, 157, 161))}
 # What the radios can be tuned to; that Indonesia keeps 5.47 to 5.73 GHz from them only hostapd finds out.
 TUNABLE = CHANNELS | {"5g": CHANNELS["5g"] | frozenset(range(100, 145, 4))}
 CHOSEN = {"2g": 6, "5g": 36}  # what `auto` finds
+# One spatial stream of 802.11n at 20 MHz, two of 802.11ac at 80 MHz.
+RATES_MBPS = {"2g": (6.5, 13.0, 19.5, 26.0, 39.0, 52.0, 58.5, 65.0), "5g": (58.5, 117.0, 175.5, 234.0, 351.0, 468.0, 526.5, 585.0)}
 MOST_BYTES = 1 << 20
 
 Options = Mapping[str, Sequence[str]]
@@ -84,6 +87,13 @@ def channel_of(radio: Row) -> int | None:
     if asked == "auto":
         return CHOSEN.get(band)
     return int(asked) if asked.isdecimal() and len(asked) < 4 and int(asked) in CHANNELS.get(band, ()) else None
+
+
+def association(band: str, signal_dbm: float, connected_s: int) -> Association:
+    """Say how a station with this signal is connected: the access point sends at one step more than the station."""
+    rates = RATES_MBPS[band]
+    step = max(0, min(len(rates) - 1, round((signal_dbm + 88) / 5)))
+    return Association(rates[max(0, step - 1)], rates[step], connected_s)
 
 
 class Watched:

@@ -16,7 +16,7 @@ class SimulatedClock:
 
     def __init__(self, speed: float, start: float, booted: float, is_live: bool) -> None:
         self.trust: ClockState = "ntp"
-        self._speed = speed
+        self.speed = speed
         self._start = start
         self._is_live = is_live
         self._began = time.monotonic()
@@ -27,7 +27,7 @@ class SimulatedClock:
 
     def now(self) -> float:
         """Give the true Unix seconds of the simulated world."""
-        return self._start + (self._moved if self._speed == 0 else (time.monotonic() - self._began) * self._speed)
+        return self._start + (self._moved if self.speed == 0 else (time.monotonic() - self._began) * self.speed)
 
     def booted(self) -> float:
         """Give the moment of the latest boot, in true Unix seconds."""
@@ -51,8 +51,8 @@ class SimulatedClock:
 
     def real_seconds(self, seconds: float) -> float:
         """Say how long to wait in the world for `seconds` of this clock; with speed 0 move on by them and say 0."""
-        if self._speed:
-            return seconds / self._speed
+        if self.speed:
+            return seconds / self.speed
         self._moved += max(0.0, seconds)
         return 0.0
 

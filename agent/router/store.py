@@ -33,7 +33,7 @@ class Store(Protocol):
         """Say why nothing may be changed now (somebody's staged edits, a change of another program that waits for its confirmation)."""
 
     def paths(self) -> dict[str, str]:
-        """Give each package's file on flash, absolute; only these may be replaced."""
+        """Give each package's file on flash and, after these, each derived one (agent/derived.py) by its name, absolute; only these may be replaced."""
 
     def stage(self, edits: Sequence[Edit], directory: str) -> dict[str, bytes]:
         """Make the new files in an empty directory in RAM, read every option back, and give them whole by package.
@@ -45,7 +45,16 @@ class Store(Protocol):
         """Give the script (uci batch) that takes our edits back from a file that somebody else edited too; b"" when there is none."""
 
     def reload(self, packages: Sequence[str]) -> None:
-        """Tell the box's daemons to take the files over; returns when that is said, within 10 s; Unavailable when it cannot be said."""
+        """Tell the box's daemons to take the files over, derived ones too; returns when that is said, within 10 s; Unavailable when it cannot be said."""
+
+    def tend(self, asked: bytes | None = None) -> None:
+        """Look once at what nobody tells of on this box (a BSS made anew, a derived file replaced), and have it carried out; raises nothing.
+
+        For whoever waits, each second. `asked`: what lies in the inbox as `stations`; the daemon writes it anew when stations came or went.
+        """
+
+    def standing(self, name: str) -> str | None:
+        """Say why what a derived file asks for is not so in the kernel, read back; None when all of it is."""
 
     def on_air(self) -> list[OnAir]:
         """Read what is on air now, from who sends it; Unavailable when that cannot be known."""

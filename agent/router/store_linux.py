@@ -14,9 +14,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from agent.change import Edit, Facts, OnAir, RadioFact, Section, Tree, edited
+from agent.derived import DERIVED
 from agent.errors import Unavailable
-from agent.router import hostapd_conf, secret_files
-from agent.router.child import Program
+from agent.router import carried, hostapd_conf, public_device, secret_files, way_out
+from agent.router.carried import Carried
+from agent.router.child import SCRIPTS, SEARCH, Program
 from agent.router.hostapd import Hostapd, Status
 from agent.router.text import printable
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from agent.settings import Settings
 
 BACKEND = "linux"
-SECTIONS = ("ssids", "radios", "agent")
+SECTIONS = ("ssids", "radios", "uplink", "dns", "agent")
 WIRELESS, OWN = "wireless", "rwagent"
 OWN_FILE = "pushed.json"
 MOST_FILES = 16
@@ -32,7 +34,7 @@ MOST_BYTES = 256 * 1024
 # A hostapd that is started anew needs seconds; whoever waits for it has a deadline of his own.
 RELOAD_S = 30.0
 ANSWER_S = 3.0
-SCRIPT = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "ash", "reload_linux")
+SCRIPT = os.path.join(SCRIPTS, "reload_linux")
 STARTING = ("COUNTRY_UPDATE", "ACS", "HT_SCAN", "DFS")
 
 
@@ -46,6 +48,8 @@ class Places(NamedTuple):
     secrets_dir: str
     interfaces: str = "/sys/class/net"
     script: str = SCRIPT
+    run_dir: str = ""
+    scripts: str = SCRIPTS
 
 
 class _File(NamedTuple):
@@ -64,8 +68,10 @@ class LinuxStore:
     backend = BACKEND
     sections = SECTIONS
 
-    def __init__(self, places: Places, public_network: str = "", adopt: tuple[str, ...] = (), contract_mbps: float = 0.0) -> None:
+    def __init__(self, places: Places, public_network: str = "", adopt: tuple[str, ...] = (), contract_mbps: float = 0.0, uplink: str = "auto") -> None:
         self._places = places
+        self._uplink = uplink
+        self._carried = Carried(carried.Places(self._derived(), places.apply_dir, places.run_dir, places.scripts, places.interfaces))
         self._public_network = public_network
         self._adopt = adopt
         self._contract_mbps = contract_mbps
@@ -80,6 +86,7 @@ class LinuxStore:
     def facts(self, tree: Tree) -> Facts:
         """Give what the check must know; which channels a radio may use is for the driver to say, when it is set up."""
         devices = [one for one in tree.get(WIRELESS, {}).values() if one.type == "wifi-device"]
+        uplink = way_out.device(None if self._uplink == "auto" else self._uplink, self._places.interfaces)
         return Facts(
             backend=BACKEND,
             sections=SECTIONS,
@@ -89,6 +96,10 @@ class LinuxStore:
             adopt=self._adopt,
             contract_mbps=self._contract_mbps,
             secrets=secret_files.read(self._places.secrets_dir),
+            uplink=uplink,
+            caps_problem=self._carried.caps_problem(),
+            dns_problem=self._dns_problem(uplink),
+            public_device=self._public_network,
         )
 
     def busy(self) -> str | None:
@@ -103,7 +114,7 @@ class LinuxStore:
 
     def paths(self) -> dict[str, str]:
         """Give each file; where that is a link, what it leads to, for it is replaced by name."""
-        return {package: path for package, _, path in self._names()} | {OWN: self._places.own_file}
+        return {package: path for package, _, path in self._names()} | {OWN: self._places.own_file} | self._derived()
 
     def stage(self, edits: Sequence[Edit], directory: str) -> dict[str, bytes]:
         """Make the new files and read them back."""
@@ -137,6 +148,17 @@ class LinuxStore:
                     raise Unavailable(f"hostapd did not take over {printable(path)}") from None
                 finally:
                     os.unlink(was)
+        for name in DERIVED:
+            if name in packages:
+                self._carried.apply(name)
+
+    def tend(self, asked: bytes | None = None) -> None:
+        """Carry out what nobody tells of here: a network that hostapd made anew, a derived file that a rollback put back, stations that came."""
+        self._carried.tend(asked)
+
+    def standing(self, name: str) -> str | None:
+        """Read back what a derived file asks for."""
+        return self._carried.standing(name)
 
     def on_air(self) -> list[OnAir]:
         """Ask every hostapd; a network that its file switches off is left out, like one that is not there."""
@@ -147,6 +169,10 @@ class LinuxStore:
         # Anew each time: one that was silent before is asked again.
         return [status for status in Hostapd(self._places.hostapd_dir, ANSWER_S).statuses().values() if status is not None]
 
+    def _derived(self) -> dict[str, str]:
+        """Give the derived files, which lie beside our own."""
+        return {name: os.path.join(os.path.dirname(self._places.own_file), name) for name in DERIVED}
+
     def _public_problem(self) -> str:
         network = self._public_network
         if not network:
@@ -154,6 +180,12 @@ class LinuxStore:
         if "/" in network or not os.path.isdir(os.path.join(self._places.interfaces, network, "bridge")):
             return f"this box has no bridge {printable(network)}"
         return ""
+
+    def _dns_problem(self, uplink: str) -> str:
+        network = self._public_network
+        problem = self._public_problem() or public_device.problem(network, uplink, SEARCH, self._places.interfaces)
+        is_routed = bool(problem) or public_device.has_address(network)
+        return problem if is_routed else f"{network} has no address of this box, which so does not route for it"
 
     def _names(self) -> list[tuple[str, str, str]]:
         """Give package, radio's section and path of each of hostapd's files."""
@@ -194,8 +226,8 @@ def open_store(settings: Settings) -> LinuxStore:
     """Open this box."""
     router, paths = settings.router, settings.paths
     own_file = os.path.join(os.path.dirname(paths.state_dir.rstrip("/")), OWN_FILE)
-    places = Places(router.hostapd_config, router.hostapd_dir, own_file, paths.apply_dir, settings.push.secrets_dir)
-    return LinuxStore(places, router.public_network, router.adopt, router.contract_mbps)
+    places = Places(router.hostapd_config, router.hostapd_dir, own_file, paths.apply_dir, settings.push.secrets_dir, run_dir=paths.run_dir)
+    return LinuxStore(places, router.public_network, router.adopt, router.contract_mbps, router.uplink)
 
 
 def _tree(files: Iterable[_File], own: Mapping[str, Section]) -> dict[str, dict[str, Section]]:

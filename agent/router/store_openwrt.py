@@ -17,9 +17,11 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from agent.change import Edit, Facts, OnAir, RadioFact, Section, Tree, edited
+from agent.derived import DERIVED
 from agent.errors import Unavailable
-from agent.router import child, firewall, secret_files
-from agent.router.child import Program
+from agent.router import carried, child, firewall, netifd, public_device, secret_files, way_out
+from agent.router.carried import Carried
+from agent.router.child import SCRIPTS, Program
 from agent.router.text import printable
 from agent.router.ubus import Call, Refused, Ubus
 from agent.router.ubus_message import NO_DATA, NOT_FOUND
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 
-SECTIONS = ("ssids", "radios", "agent", "system")
+SECTIONS = ("ssids", "radios", "uplink", "dns", "agent", "system")
 # What a push may change, and what its checks read besides.
 CHANGED = ("wireless", "system", "rwagent")
 READ = ("network", "firewall")
@@ -60,12 +62,18 @@ _UNREAD = frozenset(("rrm", "wnm", "airtime", "dfs"))
 
 
 class Places(NamedTuple):
-    """Where the box keeps things: UCI's files on flash, a trial's in RAM, and rpcd's; where programs are looked for."""
+    """Where the box keeps things: UCI's files on flash, a trial's in RAM, and rpcd's; where programs are looked for.
+
+    `derived`: where the files of agent/derived.py lie; whoever is told of them (procd) has the path of its own.
+    """
 
     config: str = "/etc/config"
     override: str = "/var/run/uci"
     rpcd: str = "/var/run/rpcd"
     search: str = child.SEARCH
+    derived: str = "/etc/rwagent"
+    interfaces: str = "/sys/class/net"
+    scripts: str = SCRIPTS
 
 
 PLACES = Places()
@@ -91,6 +99,8 @@ class OpenwrtStore:
         self._places = places
         self._uci = Program("uci", places.search, TIMEOUT_S)
         self._timeout_s = timeout_s
+        files = {name: os.path.join(places.derived, name) for name in DERIVED}
+        self._carried = Carried(carried.Places(files, ram, "", places.scripts, places.interfaces, places.search))
         self._ubus = Ubus(settings.ubus_socket, timeout_s)
         self._life: int | None = None
         self._settled_at = 0.0
@@ -103,6 +113,7 @@ class OpenwrtStore:
     def facts(self, tree: Tree) -> Facts:
         """Give what the check must know; channels are not known: what `iw` lists is for the country that was set last, which a push may change."""
         devices = [one for one in tree.get("wireless", {}).values() if one.type == "wifi-device"]
+        uplink, places = self._uplink(), self._places
         return Facts(
             backend=self.backend,
             sections=SECTIONS,
@@ -112,6 +123,10 @@ class OpenwrtStore:
             adopt=self._settings.adopt,
             contract_mbps=self._settings.contract_mbps,
             secrets=secret_files.read(self._secrets_dir),
+            uplink=uplink,
+            caps_problem=self._carried.caps_problem(),
+            dns_problem=public_device.problem_of_network(tree, self._settings.public_network, uplink, places.search, places.interfaces),
+            public_device=public_device.of_network(tree, self._settings.public_network),
         )
 
     def busy(self) -> str | None:
@@ -120,7 +135,7 @@ class OpenwrtStore:
             if os.path.lexists(os.path.join(self._places.override, package)):
                 return f"{self._places.override}/{package} lies over the flash: what runs is not what a push would change"
         try:
-            for package in self.paths():
+            for package in CHANGED:
                 if os.path.exists(os.path.join(self._places.config, package)) and self._uci.run("changes", package).strip():
                     return f"somebody has staged edits in {package}: uci changes {package}"
             return self._busy_daemon()
@@ -129,7 +144,8 @@ class OpenwrtStore:
 
     def paths(self) -> dict[str, str]:
         """Give each package's file; where that is a link, what it leads to, for it is replaced by name."""
-        return {package: os.path.realpath(os.path.join(self._places.config, package)) for package in CHANGED}
+        packages = {package: os.path.realpath(os.path.join(self._places.config, package)) for package in CHANGED}
+        return packages | {name: os.path.join(self._places.derived, name) for name in DERIVED}
 
     def stage(self, edits: Sequence[Edit], directory: str) -> dict[str, bytes]:
         """Make the new files by one `uci batch` over copies, and read every option back: batch goes on after errors and commit lies, both with exit 0."""
@@ -166,6 +182,13 @@ class OpenwrtStore:
                 LOG.info('ubus call service event \'{"type":"config.change","data":{"package":"%s"}}\'', package)
                 ubus.call("service", "event", {"type": "config.change", "data": {"package": package}}, max(0.1, until - time.monotonic()))
 
+    def tend(self, asked: bytes | None = None) -> None:
+        """Do nothing: procd and the kernel's hotplug tell of everything."""
+
+    def standing(self, name: str) -> str | None:
+        """Read back what a derived file asks for."""
+        return self._carried.standing(name)
+
     def on_air(self) -> list[OnAir]:
         """Ask every BSS of hostapd's; netifd says `up` also of a radio that hostapd could not start."""
         with self._connected() as ubus:
@@ -181,6 +204,18 @@ class OpenwrtStore:
             if answer.get("driver") != "wired":  # 802.1X on a port is no BSS
                 found.append(_on_air(name.removeprefix("hostapd."), answer))
         return found
+
+    def _uplink(self) -> str:
+        """Name the device of the way out as the daemon does: by netifd, else by the default route."""
+        wanted = self._settings.uplink
+        try:
+            with self._connected() as ubus:
+                known = netifd.parse_dump(ubus.call("network.interface", "dump"))
+        except Unavailable:
+            known = []
+        chosen = netifd.uplink_of(known, wanted)
+        device = chosen.device or chosen.lower if chosen else None
+        return way_out.device(device or (None if wanted == "auto" else wanted), self._places.interfaces)
 
     @contextmanager
     def _connected(self) -> Iterator[Ubus]:

@@ -10,7 +10,9 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
+from agent import caps
 from agent.change import Edit, Facts, OnAir, RadioFact, Section, Tree, edited
+from agent.derived import DERIVED
 from agent.errors import Unavailable
 from agent.router import secret_files
 from agent.router.simulated_air import TUNABLE, Row, air, encode, read_package
@@ -19,9 +21,13 @@ if TYPE_CHECKING:
     from agent.settings import Settings
 
 BACKEND = "simulated"
-SECTIONS = ("ssids", "radios", "agent", "system")
+SECTIONS = ("ssids", "radios", "uplink", "dns", "agent", "system")
 PACKAGES = ("wireless", "system", "rwagent")
 STARTING_S = 1.0
+UPLINK = "wan"
+PUBLIC_DEVICE = "br-public"
+# TEST-NET-1 (RFC 5737): a resolver there answers nobody, here as anywhere.
+SILENT = b"server 192.0.2."
 # What the box came with: section, radio, interface, in the order in which the simulated router lists its BSSs.
 NETWORKS = (("public_radio0", "radio0", "phy0-ap0"), ("office_radio0", "radio0", "phy0-ap1"), ("public_radio1", "radio1", "phy1-ap0"))
 
@@ -43,7 +49,7 @@ class SimulatedStore:
 
     def tree(self) -> Tree:
         """Read the configuration; Unavailable when a file is none of ours."""
-        return {package: _sections(path, self._initial.get(package, {})) for package, path in self.paths().items()}
+        return {package: _sections(os.path.join(self._directory, package), self._initial.get(package, {})) for package in PACKAGES}
 
     def facts(self, tree: Tree) -> Facts:
         """Give what the check must know: both radios with the channels they can be tuned to."""
@@ -53,7 +59,7 @@ class SimulatedStore:
             if section.type == "wifi-device"
         )
         secrets = secret_files.read(self._secrets_dir)
-        return Facts(BACKEND, SECTIONS, radios, self._public_network, "", self._adopt, self._contract_mbps, secrets)
+        return Facts(BACKEND, SECTIONS, radios, self._public_network, "", self._adopt, self._contract_mbps, secrets, UPLINK, public_device=PUBLIC_DEVICE)
 
     def busy(self) -> str | None:
         """Say that an operator works on it, which a file named `busy` plays."""
@@ -61,7 +67,7 @@ class SimulatedStore:
 
     def paths(self) -> dict[str, str]:
         """Give each package's file."""
-        return {package: os.path.join(self._directory, package) for package in PACKAGES}
+        return {name: os.path.join(self._directory, name) for name in (*PACKAGES, *DERIVED)}
 
     def stage(self, edits: Sequence[Edit], directory: str) -> dict[str, bytes]:
         """Make the new files and read them back."""
@@ -84,6 +90,18 @@ class SimulatedStore:
     def reload(self, packages: Sequence[str]) -> None:
         """Do nothing: the files are read again at the next question."""
 
+    def tend(self, asked: bytes | None = None) -> None:
+        """Do nothing: what is wanted is so."""
+
+    def standing(self, name: str) -> str | None:
+        """Say what is wrong with a derived file; the believable kernel has what a good one asks for."""
+        content = _content(self.paths()[name])
+        try:
+            caps.read(content if name == "caps" else b"")
+        except ValueError as error:
+            return str(error)
+        return "a resolver gives no answer" if name == "dns" and SILENT in content else None
+
     def on_air(self) -> list[OnAir]:
         """Say what a hostapd would send by these files; it needs a moment to start."""
         try:
@@ -93,6 +111,14 @@ class SimulatedStore:
         going: Literal["starting", "enabled"] = "starting" if 0 <= age_s < self.starting_s else "enabled"
         seen = air([Row(*section) for section in self.tree().get("wireless", {}).values()])
         return [OnAir(one.ifname, one.ssid, one.channel, "down" if one.channel is None else going) for one in seen.networks]
+
+
+def _content(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read(1 << 16)
+    except FileNotFoundError:
+        return b""
 
 
 def _sections(path: str, absent: Mapping[str, Section]) -> dict[str, Section]:

@@ -20,7 +20,7 @@ from agent.router.ubus_message import Attribute, Message
 SOCKET = "/var/run/ubus/ubus.sock"
 TIMEOUT_S = 2.0
 MOST_IDS = 1024
-# Every method the agent calls, by the object's name or its beginning: the access list of the package has exactly these.
+# Every method the daemon calls, by the object's name or its beginning: the access list of the package has exactly these, and its connection makes no others.
 CALLS: Mapping[str, tuple[str, ...]] = {
     "system": ("board", "info"),
     "network.interface": ("dump",),
@@ -59,11 +59,21 @@ class Event(NamedTuple):
 
 
 class Ubus:
-    """What ubus offers, each call within `timeout_s` seconds; `monotonic` is the clock of what is remembered."""
+    """What ubus offers, each call within `timeout_s` seconds; `monotonic` is the clock of what is remembered.
 
-    def __init__(self, path: str = SOCKET, timeout_s: float = TIMEOUT_S, monotonic: Callable[[], float] = time.monotonic) -> None:
+    `allowed`: a table like CALLS, beside which nothing is called; None: everything may be.
+    """
+
+    def __init__(
+        self,
+        path: str = SOCKET,
+        timeout_s: float = TIMEOUT_S,
+        monotonic: Callable[[], float] = time.monotonic,
+        allowed: Mapping[str, tuple[str, ...]] | None = None,
+    ) -> None:
         self._path = path
         self.timeout_s = timeout_s
+        self._allowed = allowed
         self._link = Link(path, monotonic)
         # They outlive a connection: one that is stale is refused, and then looked up again.
         self._ids: dict[str, int] = {}
@@ -90,6 +100,7 @@ class Ubus:
     def call_all(self, calls: Sequence[Call], timeout_s: float | None = None) -> list[dict[str, object] | Refused]:
         """Call all these at once, with one deadline, and give their answers in the same order; Unavailable when there is no talking to ubusd."""
         until = self._until(timeout_s)
+        self._require_allowed(calls)
         known = self._ids.keys() & {call.name for call in calls}
         results = self._call(calls, until)
         # An object made anew has the old name and another id.
@@ -107,6 +118,7 @@ class Ubus:
         A call has None for an answer where its object must be looked up first, or was not found: call that again.
         """
         what = f"ubus list {printable(pattern)}"
+        self._require_allowed(calls)
         ready = {at: call for at, call in enumerate(calls) if call.name in self._ids}
         invokes = [_invoke(self._ids[call.name], call.method, call.arguments) for call in ready.values()]
         looked, *answers = self._exchange([_lookup(pattern), *invokes], self._until(None), what)
@@ -179,6 +191,12 @@ class Ubus:
 
     def _until(self, timeout_s: float | None) -> float:
         return time.monotonic() + (self.timeout_s if timeout_s is None else timeout_s)
+
+    def _require_allowed(self, calls: Sequence[Call]) -> None:
+        """Let a call that the access list does not have fail here as the mistake it is, not on the router as an object that is "not found"."""
+        for call in calls if self._allowed is not None else ():
+            if not is_listed(self._allowed or {}, call.name, call.method):
+                raise ValueError(f"ubus {printable(call.name)} {printable(call.method)} is not among the calls that this connection makes")
 
     def _call(self, calls: Sequence[Call], until: float) -> list[dict[str, object] | Refused]:
         what = _described(calls)
@@ -273,6 +291,11 @@ class Ubus:
             if status or not body.no_reply:
                 replies.append(wire.pack(wire.STATUS, message.seq, message.peer, ((Attribute.STATUS, status), (Attribute.OBJECT, body.object))))
         return events, b"".join(replies)
+
+
+def is_listed(table: Mapping[str, tuple[str, ...]], name: str, method: str) -> bool:
+    """Say whether a table like CALLS has this method of this object."""
+    return any(method in methods for key, methods in table.items() if key == name or (key.endswith("*") and name.startswith(key[:-1])))
 
 
 def _lookup(pattern: str) -> Request:

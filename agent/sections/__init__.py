@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from agent.sections import agent, radios, ssids, system
+from agent.sections import agent, dns, radios, ssids, system, uplink
 
-SECTIONS: dict[str, ModuleType] = {module.NAME: module for module in (ssids, radios, agent, system)}
+SECTIONS: dict[str, ModuleType] = {module.NAME: module for module in (ssids, radios, uplink, dns, agent, system)}

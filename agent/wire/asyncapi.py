@@ -23,6 +23,7 @@ _PARAMETERS = {
     "city": ("The city, 1 to 48 of a-z, 0-9 and -.", "malang"),
     "ap": ("The access point, 1 to 48 of a-z, 0-9 and -: its MQTT client id and its certificate's CN.", "rw-0501"),
     "code": ("The alert's code.", "radio-down"),
+    "name": ("The command's name.", "locate"),
 }
 
 
@@ -85,7 +86,7 @@ def _key(topic: Topic) -> str:
 
 def _channel(topic: Topic) -> dict[str, Any]:
     below = topic.name.replace("<", "{").replace(">", "}")
-    wanted = ("city", "ap", "code") if "{code}" in below else ("city", "ap")
+    wanted = [name for name in _PARAMETERS if name in ("city", "ap") or f"{{{name}}}" in below]
     return {
         "address": f"{PREFIX}/{{city}}/{{ap}}/{below}",
         "description": topic.meaning,
@@ -126,7 +127,7 @@ def _message(topic: Topic, examples: Mapping[str, Sequence[Mapping[str, object]]
         "payload": {"$ref": f"#/components/schemas/{name}"},
         "examples": [{"payload": payload} for payload in examples.get(name, ())],
     }
-    if name == "config-claims":
+    if name in ("config-claims", "command-claims"):
         message["contentType"] = jws.CONTENT_TYPE
         message["description"] = (
             f"A JWS in compact form (RFC 7515; EdDSA, RFC 8037) of at most {jws.MAX_BYTES} bytes, header "

@@ -1,10 +1,10 @@
 """The form of an enrolment bundle, `<id>.tar.gz`: what the city puts in and an access point takes out, and no more than that. Pure text.
 
-    bundle.json     {"v":1,"city":…,"ap":…,"certificate_expires_at":…}: whom it is for
-    agent.toml      the settings, with the paths of /etc/rwagent
-    ca.pem  client.pem  client.key
-    keys/NAME.pub   the city's public signing keys
-    state/floor     a revision; what is signed with it or a lower one is not applied
+bundle.json     {"v":1,"city":…,"ap":…,"certificate_expires_at":…}: whom it is for
+agent.toml      the settings, with the paths of /etc/rwagent
+ca.pem  client.pem  client.key
+keys/NAME.pub   the city's public signing keys
+state/floor     a revision; what is signed with it or a lower one is not applied
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a signed config says: its claims, checked for form and for whom they are meant, and its content as comparable bytes.
+"""What a signed config or command says: its claims, checked for form and for whom they are meant, and a config's content as comparable bytes.
 
 Judges neither signature nor document. For the daemon's first look as well as for root's, so it imports nothing that the daemon
 does not carry already.
@@ -23,7 +23,14 @@ STARS = "***"  # stands where a key would
 REQUIRED = ("kind", "city", "ap", "revision", "issued_at", "author", "config")
 OPTIONAL = ("confirm_within_s", "below_contract")
 
+COMMAND_KIND = "command"
+COMMAND_MEMBERS = ("kind", "city", "ap", "id", "boot", "until_uptime_s", "name", "args", "issued_at")
+LONGEST_ID = 64
+BOOT_LENGTH = 16
+
 _KNOWN = frozenset((*REQUIRED, *OPTIONAL))
+_HEX = frozenset("0123456789abcdef")
+_ID = frozenset("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-")
 
 
 class ConfigClaims(NamedTuple):
@@ -49,13 +56,7 @@ def parse(payload: Mapping[str, object], city: str, ap: str, kinds: tuple[str, .
 
     The revision is for the caller to find with `revision_of` when a verdict on refused claims shall name it.
     """
-    kind = _name(payload, "kind")
-    if kind not in kinds:
-        raise Refused("wrong_kind", f"the claims' kind is another one, expected {' or '.join(kinds)}")
-    if _name(payload, "city") != city:
-        raise Refused("wrong_city", f"the push is for another city, expected {city}")
-    if _name(payload, "ap") != ap:
-        raise Refused("wrong_ap", f"the push is for another access point, expected {ap}")
+    kind = _addressed("push", payload, city, ap, kinds)
     if not _KNOWN.issuperset(payload):
         raise _malformed(f"the claims have a member that is not known, expected only {', '.join((*REQUIRED, *OPTIONAL))}")
     revision = _whole(payload, "revision", 1, MAX_INTEGER)
@@ -79,6 +80,56 @@ def members(claims: ConfigClaims) -> Payload:
     if not claims.below_contract:
         del message["below_contract"]
     return message
+
+
+class CommandClaims(NamedTuple):
+    """One signed command: for whom, its own id, the boot it is for and the uptime (whole seconds) after which it is dead, and what is to be done.
+
+    `args` are the command's own to check; `issued_at` (Unix seconds by the city's clock) is for people.
+    """
+
+    city: str
+    ap: str
+    id: str
+    boot: str
+    until_uptime_s: int
+    name: str
+    args: Payload
+    issued_at: int
+
+
+def parse_command(payload: Mapping[str, object], city: str, ap: str, name: str | None = None) -> CommandClaims:
+    """Read the claims of a command for this access point, or raise Refused with `wrong_kind`, `wrong_city`, `wrong_ap` or `malformed`.
+
+    `name`: what its topic says, None where there is no topic. Whether boot, uptime and command are right is the caller's to judge.
+    """
+    _addressed("command", payload, city, ap, (COMMAND_KIND,))
+    if payload.keys() != set(COMMAND_MEMBERS):
+        raise _malformed(f"the claims do not have exactly the members {', '.join(COMMAND_MEMBERS)}")
+    if (own_id := id_of(payload)) is None:
+        raise _malformed(f"id is no id, expected 1 to {LONGEST_ID} letters, digits and -")
+    boot = payload["boot"]
+    if not isinstance(boot, str) or len(boot) != BOOT_LENGTH or not _HEX.issuperset(boot):
+        raise _malformed(f"boot is no boot's id, expected {BOOT_LENGTH} lower-case hex digits")
+    until_uptime_s = _whole(payload, "until_uptime_s", 0, MAX_INTEGER)
+    command = _name(payload, "name")
+    if name is not None and command != name:
+        raise _malformed(f"the command is another one than its topic says, expected {name}")
+    args = payload["args"]
+    if not isinstance(args, dict):
+        raise _malformed("args is not a table, expected a JSON object")
+    return CommandClaims(city, ap, own_id, boot, until_uptime_s, command, args, _whole(payload, "issued_at", 0, MAX_INTEGER))
+
+
+def command_members(claims: CommandClaims) -> Payload:
+    """Give the claims of a command as they are signed."""
+    return {"kind": COMMAND_KIND, **claims._asdict()}
+
+
+def id_of(payload: Mapping[str, object]) -> str | None:
+    """Give the id that a command's claims name, whatever else is wrong with them; None when they name none."""
+    found = payload.get("id")
+    return found if isinstance(found, str) and 0 < len(found) <= LONGEST_ID and _ID.issuperset(found) else None
 
 
 def revision_of(payload: Mapping[str, object]) -> int | None:
@@ -128,6 +179,18 @@ def _sha256(data: bytes) -> str:
     from hashlib import sha256
 
     return f"sha256:{sha256(data).hexdigest()}"
+
+
+def _addressed(what: str, payload: Mapping[str, object], city: str, ap: str, kinds: tuple[str, ...]) -> str:
+    """Give the claims' kind, once it is one of these and they are for this city and this access point."""
+    kind = _name(payload, "kind")
+    if kind not in kinds:
+        raise Refused("wrong_kind", f"the claims' kind is another one, expected {' or '.join(kinds)}")
+    if _name(payload, "city") != city:
+        raise Refused("wrong_city", f"the {what} is for another city, expected {city}")
+    if _name(payload, "ap") != ap:
+        raise Refused("wrong_ap", f"the {what} is for another access point, expected {ap}")
+    return kind
 
 
 def _name(payload: Mapping[str, object], member: str) -> str:

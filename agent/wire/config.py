@@ -21,7 +21,7 @@ REJECTED = (
 )
 ROLLED_BACK = (
     *("broker_unreachable", "not_on_air", "wrong_channel", "reload_failed", "write_failed", "read_back"),
-    *("applier_died", "reboot", "superseded", "busy"),
+    *("applier_died", "reboot", "superseded", "busy", "caps_not_standing", "not_resolving"),
 )
 FAILED = ("could_not_restore", "state_lost")
 REASONS = tuple(dict.fromkeys((*REJECTED, *ROLLED_BACK, *FAILED)))

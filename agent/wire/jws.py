@@ -45,10 +45,10 @@ class Jws(NamedTuple):
 def parse(message: bytes) -> Jws:
     """Take a JWS apart, or raise Refused with `oversize` or `malformed`."""
     if len(message) > MAX_BYTES:
-        raise Refused("oversize", f"the push has {len(message)} bytes, expected at most {MAX_BYTES}")
+        raise Refused("oversize", f"the message has {len(message)} bytes, expected at most {MAX_BYTES}")
     parts = message.split(b".")
     if len(parts) != 3:
-        raise _malformed("the push is no JWS in compact form, expected three parts with dots between")
+        raise _malformed("the message is no JWS in compact form, expected three parts with dots between")
     header, payload, signature = (_decoded(part, name) for part, name in zip(parts, ("header", "payload", "signature"), strict=True))
     kid = _kid(header)
     _expect_canonical(signature)

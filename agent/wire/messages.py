@@ -42,24 +42,29 @@ class Ack(NamedTuple):
 
 
 class Presence(NamedTuple):
-    """What a `presence` says, and of which MQTT session of which boot."""
+    """What a `presence` says, and of which MQTT session of which boot; `is_safe`: the agent is online in safe mode."""
 
     state: State
     session: str
     boot: str
+    is_safe: bool = False
 
 
 class OwnPresence(NamedTuple):
-    """Makes this agent's three `presence` payloads, each for one session; `wall` gives Unix seconds, None while the clock is unknown."""
+    """Makes this agent's three `presence` payloads, each for one session; `wall` gives Unix seconds, None while the clock is unknown.
+
+    `more`: what else the birth says.
+    """
 
     boot: str
     agent: str
     wall: Callable[[], float | None]
+    more: Callable[[], Payload] = dict
 
     def birth(self, session: str, /) -> bytes:
         """Say that this session is online."""
         at = self.wall()
-        return encode(presence_birth(self.boot, session, None if at is None else int(at), self.agent))
+        return encode(presence_birth(self.boot, session, None if at is None else int(at), self.agent) | self.more())
 
     def lost(self, session: str, /) -> bytes:
         """Say, as the will, that this session ended without a word."""
@@ -189,7 +194,8 @@ def parse_presence(payload: bytes) -> Presence:
     state = message.get("state")
     if state not in ("online", "lost", "offline"):
         raise Malformed("state is not online, lost or offline")
-    return Presence(state, _hexadecimal(message, "session"), _hexadecimal(message, "boot"))
+    is_safe = state == "online" and message.get("safe_mode") is True
+    return Presence(state, _hexadecimal(message, "session"), _hexadecimal(message, "boot"), is_safe)
 
 
 def parse_echo(payload: bytes) -> Echo:

@@ -7,9 +7,13 @@ For the city, the tests and scripts/wire_docs; the daemon never imports it. The 
 from __future__ import annotations
 
 from agent.wire.messages import MAX_MISSING
+from agent.wire.schemas_command import PAYLOADS as COMMANDS
 from agent.wire.schemas_config import CLAIMS, PLAN_RESULT, REPORTED
+from agent.wire.schemas_presence import PRESENCE
 from agent.wire.shapes import (
     AP,
+    AT,
+    BOOT,
     KID_PATTERN,
     SESSION,
     YEAR_2100,
@@ -53,10 +57,7 @@ LAYERS = ("ok", "link", "address", "gateway", "dns", "internet")
 CLOCKS = ("ntp", "floor", "none")
 BANDS = ("2g", "5g", "6g")
 
-
-BOOT = text("Which boot of the router: the first 16 hex digits of the kernel's boot_id.", 16, pattern="^[0-9a-f]{16}$")
 SEQ = whole("Number of this message among the reports and events of this boot, from 1. Drop what you already have by (boot, seq).", 1)
-AT = moment("End of the span, or moment of the event; absent while the clock is unknown.")
 UPTIME = gauge("Seconds since the router booted, suspend included (CLOCK_BOOTTIME): the same moment as `at`, and right even when the clock is not.")
 CLOCK = one_of(CLOCKS, "Trust in `at`: ntp (set from the network), floor (set from a file's date: not to be trusted), none.")
 BAND = one_of(BANDS, "Frequency band: 2.4, 5 or 6 GHz.")
@@ -174,6 +175,16 @@ DHCP = record(
     },
 )
 
+CAPS = record(
+    "The bandwidth caps, read back from the kernel (its qdiscs, classes and filters) once per report. Absent where none is wanted.",
+    {
+        "standing": extra(flag("Whether the kernel has all that is wanted.")),
+        "missing": extra(array("What it has not, in words.", text("One thing.", 256), 32)),
+        "bypassed": extra(flag("Only when true: the hardware forwards packets past every queue, and so past the caps.")),
+    },
+    ["standing", "missing"],
+)
+
 HOST = record(
     "The router's own health.",
     {
@@ -236,6 +247,7 @@ REPORT = record(
         "interfaces": array("Network devices, uplink first.", INTERFACE, 128),
         "uplink": UPLINK,
         "dhcp": DHCP,
+        "caps": extra(CAPS),
         "host": HOST,
         "alerts": array("Codes of the open alerts: the truth, whatever is retained.", known(ALERT_CODES, "An alert's code."), 64),
         "agent": AGENT,
@@ -297,8 +309,10 @@ EVENT_DATA = {
     "agent": record(
         "The agent itself changed.",
         {
-            "state": extra(known(("restart", "safe-mode"), "restart (of the agent, not of the box) or safe-mode.")),
+            "state": extra(known(("restart", "safe-mode"), "restart (of the agent, not of the box) or safe-mode (it is over).")),
             "agent": extra(text("The agent's version.", 64)),
+            "safe_mode_for_s": extra(gauge("How long the safe mode lasted that ended with this start. Seconds.")),
+            "crashes": extra(whole("How many crashes led to it, and came after the tries to leave it.", 1)),
         },
     ),
 }
@@ -334,20 +348,6 @@ ALERT = record(
     ["v", "code", "data"],
 )
 
-PRESENCE = record(
-    "Whether the access point is connected, retained. `lost` counts only for the session of the last birth, and any newer report means online.",
-    {
-        "v": V,
-        "state": one_of(("online", "lost", "offline"), "online (birth), lost (will) or offline (clean stop)."),
-        "reason": known(("stopped",), "Why it is offline."),
-        "boot": BOOT,
-        "session": SESSION,
-        "at": AT,
-        "agent": text("The agent's version; only in the birth.", 64),
-    },
-    ["v", "state", "boot", "session"],
-)
-
 ACK = record(
     "What the city has committed to disk of one boot. What it covers the access point forgets; what it names missing is sent again.",
     {
@@ -379,7 +379,7 @@ PAYLOADS: dict[str, Schema] = {
     "config-claims": CLAIMS,
     "config-reported": REPORTED,
     "config-plan-result": PLAN_RESULT,
-}
+} | COMMANDS
 
 
 def published(name: str) -> Schema:

@@ -77,6 +77,7 @@ CLAIMS = record(
                 "ssids": of("object", "Networks on air, by a short name of 1 to 8 of a-z and 0-9."),
                 "radios": of("object", "Radios, by their band: 2g, 5g, 6g."),
                 "uplink": of("object", "The cap of the way out."),
+                "dns": of("object", "Who answers the names that devices of the public network ask for."),
                 "agent": of("object", "The agent's own knobs."),
                 "system": of("object", "Host name and time zone."),
             },
@@ -192,5 +193,32 @@ STATUS_HISTORY = record(
     ["v", "entries"],
 )
 
+_KBIT = whole("A ceiling, kbit/s; absent: none.", 1, 99_999_999)
+STATUS_CAPS = record(
+    "status/caps.json: the bandwidth caps that root wants, as agent/ash/caps last carried them out.",
+    {
+        "v": V,
+        "error": text("Why it could not; absent when it could.", 400),
+        "wanted": array(
+            "One cap each: of an SSID over all its networks, or of the way out.",
+            record(
+                "A cap.",
+                {
+                    "ssid": text("Which SSID, by its name in the config.", 8, pattern="^[a-z0-9]{1,8}$"),
+                    "uplink": text("Which device is the way out.", 15),
+                    "down_kbit": _KBIT,
+                    "up_kbit": _KBIT,
+                    "station_down_kbit": _KBIT,
+                    "station_up_kbit": _KBIT,
+                    "ifnames": array("The devices of its networks.", text("A device.", 15), 64),
+                },
+                (),
+            ),
+            64,
+        ),
+    },
+    ["v", "wanted"],
+)
+
 # Files between root and the daemon on one box: no part of the wire, not published, and checked by the tests.
-FILES: dict[str, Schema] = {"config.json": STATUS_CONFIG, "plan.json": STATUS_PLAN, "history.json": STATUS_HISTORY}
+FILES: dict[str, Schema] = {"config.json": STATUS_CONFIG, "plan.json": STATUS_PLAN, "history.json": STATUS_HISTORY, "caps.json": STATUS_CAPS}

@@ -108,4 +108,6 @@ def _strict(value: object) -> object:
 # What more than one payload has.
 V = of("integer", "Version of the contract.", const=1)
 AP = text("The access point: its MQTT client id and its certificate's CN.", 48, pattern=NAME_PATTERN)
+AT = moment("End of the span, or moment of the event; absent while the clock is unknown.")
+BOOT = text("Which boot of the router: the first 16 hex digits of the kernel's boot_id.", 16, pattern="^[0-9a-f]{16}$")
 SESSION = text("Which MQTT connection; new with each.", 16, pattern="^[0-9a-f]{16}$")

@@ -30,6 +30,8 @@ class Topic(NamedTuple):
 PRESENCE, INFO, REPORT, EVENT, ACK, ECHO = "presence", "info", "report", "event", "ack", "echo"
 CONFIG_DESIRED, CONFIG_REPORTED, CONFIG_PLAN, CONFIG_PLAN_RESULT = "config/desired", "config/reported", "config/plan", "config/plan/result"
 PUSHES = (CONFIG_DESIRED, CONFIG_PLAN)
+COMMANDS = "command/+"  # every command, as one subscription
+SIGNED = (*PUSHES, COMMANDS)  # what somebody may retain for us that no connection survives; one can do without
 
 TOPICS = (
     Topic(PRESENCE, "up", 1, True, "presence", "birth, will and clean stop"),
@@ -43,8 +45,8 @@ TOPICS = (
     Topic(CONFIG_REPORTED, "up", 1, True, "config-reported", "what the access point says is so, and how the last push ended"),
     Topic(CONFIG_PLAN, "down", 1, False, "config-claims", "a signed config (JWS) to be planned only"),
     Topic(CONFIG_PLAN_RESULT, "up", 1, False, "config-plan-result", "the plan"),
-    Topic("command/<name>", "down", 1, False, None, "a signed command (JWS); a retained one is ignored and reported"),
-    Topic("command/<name>/result", "up", 1, False, None, "how the command ended"),
+    Topic("command/<name>", "down", 1, False, "command-claims", "a signed command (JWS); a retained one is ignored and reported"),
+    Topic("command/<name>/result", "up", 1, False, "command-result", "how far a command is, and how it ended"),
     Topic("sla", "up", 1, False, None, "throughput records"),
 )
 
@@ -67,6 +69,24 @@ def alert(code: str) -> str:
     if not is_name(code):
         raise ValueError(f"alert code is {code!r}, expected 1 to {LONGEST_NAME} of a-z, 0-9 and -")
     return f"alert/{code}"
+
+
+def command(name: str) -> str:
+    """Give the topic of one command, below the root; ValueError when the name is outside the grammar."""
+    if not is_name(name):
+        raise ValueError(f"command is {name!r}, expected 1 to {LONGEST_NAME} of a-z, 0-9 and -")
+    return f"command/{name}"
+
+
+def command_result(name: str) -> str:
+    """Give the topic of one command's results, below the root; ValueError when the name is outside the grammar."""
+    return f"{command(name)}/result"
+
+
+def command_of(below: str) -> str | None:
+    """Give the name of the command that a topic below the root carries; None when it carries none."""
+    first, _, name = below.partition("/")
+    return name if first == "command" and is_name(name) else None
 
 
 def parse(topic: str) -> tuple[str, str, str] | None:

@@ -277,6 +277,31 @@ def test_linux_runs_its_own_script_for_each_of_hostapds_files(tmp_path: Path) ->
     assert (tmp_path / "log").read_text() == f"{tmp_path}/apply {box.pending}/after.wireless {box.file('wireless')}\n"
 
 
+def test_linux_carries_out_what_is_derived_again(tmp_path: Path) -> None:
+    """By its own script, after hostapd, with the file that is back; one that fails is for the watcher to try again, and no reason to call a person."""
+    box = Box(tmp_path, "linux")
+    box.journal(wireless=(b"a\n", b"b\n", b""), caps=(b"v 1\n", b"v 2\n", b""), dns=(None, b"v 1\n", b""))
+    scripts = tmp_path / "scripts"
+    shutil.copytree(DIRECTORY, scripts)
+    for name in ("reload_linux", "caps", "dns"):
+        (scripts / name).write_text(f'echo "{name} $*" >>{tmp_path}/log; exit {int(name == "dns")}\n')
+    command = [box.command()[0], f"{scripts}/rollback", *box.command()[2:]]
+    assert subprocess.run(command, env=box.environment(), timeout=60, check=False).returncode == 0
+    _, *told = (tmp_path / "log").read_text().splitlines()
+    assert told == [f"{name} apply {box.file(name)} {tmp_path}/apply/{name}" for name in ("caps", "dns")]
+    assert box.file("caps").read_bytes() == b"v 1\n" and not box.file("dns").exists() and (tmp_path / "apply/caps").is_dir()
+
+
+def test_a_package_of_others_with_such_a_name_is_left_to_luci(tmp_path: Path) -> None:
+    """rpcd's snapshot of it is none of a file that only we have."""
+    box = Box(tmp_path, "openwrt")
+    box.journal(caps=(None, b"v 1\n", b""))
+    box.program("ubus", "exit 0")
+    (tmp_path / "rpcd/snapshot-files").mkdir(parents=True)
+    (tmp_path / "rpcd/snapshot-files/caps").write_bytes(b"theirs\n")
+    assert box.run(before=":").returncode == 0 and (tmp_path / "rpcd/snapshot-files/caps").read_bytes() == b"theirs\n"
+
+
 # A flash that is full or read-only.
 
 

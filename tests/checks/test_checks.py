@@ -215,3 +215,11 @@ def test_a_daemon_that_was_told_to_report_hourly_may_be_silent_for_hours(tmp_pat
     (tmp_path / "status/config.json").write_text('{"v": 1, "agent": {"report_interval_s": 3600, "sample_interval_s": 600}}')
     case = make(status=Status(True, "", age, {"pid": 7}), paths={"run_dir": str(tmp_path)})
     assert daemon.check(case)[0].verdict == verdict
+
+
+def test_safe_mode_is_bad() -> None:
+    """Since when, why, and how to have the agent tried normally."""
+    told = {"since_s": 720.0, "crashes": 5, "last_crash": "", "tries_again_in_s": 1080.0}
+    (finding,) = daemon.check(make(status=Status(True, "", 5.0, {"pid": 7, "safe_mode": told})))
+    assert finding.verdict == "bad" and finding.what.startswith("in safe mode: only presence, pushes and the command logs, after 5 crashes; for 12 min 0 s")
+    assert "/etc/init.d/rwagent restart" in finding.remedy

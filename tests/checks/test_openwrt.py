@@ -54,7 +54,7 @@ def only(findings: list[Finding]) -> tuple[str, str, str]:
 @pytest.mark.parametrize("backend", ["linux", "simulated", ""])
 def test_no_other_box_hears_of_openwrt(backend: str) -> None:
     """On Linux, on a simulated router and with faulty settings the doctor has no line more."""
-    assert list(checks_for(backend)) == ["files", "run_dir", "storage", "clock", "uplink", "wifi", "certificate", "broker", "daemon", "push"]
+    assert list(checks_for(backend)) == ["files", "run_dir", "storage", "clock", "uplink", "wifi", "caps", "dns", "certificate", "broker", "daemon", "push"]
 
 
 def test_an_openwrt_box_has_every_check() -> None:
@@ -275,6 +275,20 @@ def test_an_agent_that_runs_as_root_needs_no_access_list(box: Box) -> None:
     """The running daemon's user is what counts."""
     status = Status(True, "", 1.0, {"pid": os.getpid()})
     assert only(acl.check(box.case(status=status), str(box.root)))[:2] == ("ok", "the agent runs as root, from whom ubusd hides nothing")
+
+
+@pytest.mark.needs("root")
+@pytest.mark.parametrize("is_link", [False, True])
+def test_a_jailed_agents_user_is_who_holds_its_lock(box: Box, is_link: bool) -> None:
+    """The number that it writes down is its jail's, and 1 out here is root's; so would be what it may let a link lead to."""
+    lock = Path(box.run_dir, "lock")
+    if is_link:
+        lock.symlink_to("/etc/passwd")
+    else:
+        lock.touch()
+    os.chown(lock, 65534, 65534, follow_symlinks=False)
+    case = box.case(status=Status(True, "", 1.0, {"pid": 1}))
+    assert acl.agent_user(case) == acl.Caller("nobody", 65534, pwd.getpwuid(65534).pw_gid)
 
 
 @pytest.mark.needs("root")

@@ -20,7 +20,7 @@ from agent.wire import keyfile
 from tests import signing
 from tests.cuts import disk
 
-PACKAGES = ("rwagent", "system", "wireless")
+PACKAGES = ("rwagent", "system", "wireless", "caps")  # the last is no package, and replaced like them (as `dns` is)
 BOOT, LATER = "b0" * 8, "b1" * 8  # the boot in which the power fails, and all after it
 CANONICAL = "00000"
 _SECOND = re.compile(rb'"at":[0-9]{10}\b')
@@ -45,17 +45,20 @@ run_dir = "{base}/ram/run"
 apply_dir = "{base}/ram/apply"
 """
 
-# Each touches all three packages: the network, the box's name, and what the agent remembers of its own.
+# Each touches all of them: the network, the box's name, what the agent remembers of its own, the caps, and who answers for names.
+CAP = {"down_mbps": 30, "per_station": {"down_mbps": 5}}
 FIRST: dict[str, Any] = {
     "ssids": {"public": {"ssid": "Malang RW 05", "security": "open", "bands": ["2g"]}},
     "agent": {"report_interval_s": 60, "sample_interval_s": 10},
     "system": {"hostname": "rw-0501"},
+    "uplink": {"cap": {"down_mbps": 60}},
 }
 SECOND: dict[str, Any] = {
-    "ssids": {"public": {"ssid": "Malang RW 05 baru", "security": "psk2", "bands": ["2g", "5g"], "key": "rahasia-sekali"}},
+    "ssids": {"public": {"ssid": "Malang RW 05 baru", "security": "psk2", "bands": ["2g", "5g"], "key": "rahasia-sekali", "cap": CAP}},
     "radios": {"2g": {"channel": 11}},
     "agent": {"report_interval_s": 30, "sample_interval_s": 5},
     "system": {"hostname": "balai-rw-05", "timezone": "WIB-7"},
+    "uplink": {"cap": {"down_mbps": 60, "up_mbps": 20}},
 }
 
 

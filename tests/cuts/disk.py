@@ -230,25 +230,29 @@ class Disk:
         for persisted in _choices(self._waiting):
             names: dict[int, dict[str, _Node]] = {}
             for waiting in persisted:
-                _enter(names.setdefault(id(waiting.directory), dict(waiting.directory.saved_names)), waiting)
-            found = list(_walk(self._root.names["flash"], "flash", names))
+                if (directory := id(waiting.directory)) not in names:
+                    names[directory] = dict(waiting.directory.saved_names)
+                _enter(names[directory], waiting)
+            found: list[tuple[str, _Node]] = []
+            _walk(self._root.names["flash"], "flash", names, found)
             unsaved = {id(node): node for _, node in found if not node.is_directory and (node.data != node.saved or node.mode != node.saved_mode)}
             for left in _torn(list(unsaved.values())):
                 yield tuple((path, *left.get(id(node), (node.saved_mode, node.saved if not node.is_directory else None))) for path, node in found)
 
     def now(self) -> State:
         """Give the flash as programs see it."""
-        found = _walk(self._root.names["flash"], "flash", None)
+        found: list[tuple[str, _Node]] = []
+        _walk(self._root.names["flash"], "flash", None, found)
         return tuple((path, node.mode, None if node.is_directory else node.data) for path, node in found)
 
 
-def _walk(node: _Node, path: str, names: dict[int, dict[str, _Node]] | None) -> Iterator[tuple[str, _Node]]:
-    """Give what lies below a directory, sorted; `names` is what a directory holds instead of its saved names (None: as programs see it)."""
-    yield path, node
+def _walk(node: _Node, path: str, names: dict[int, dict[str, _Node]] | None, found: list[tuple[str, _Node]]) -> None:
+    """Add what lies below a directory, sorted; `names` is what a directory holds instead of its saved names (None: as programs see it)."""
+    found.append((path, node))
     if node.is_directory:
         here = node.names if names is None else names.get(id(node), node.saved_names)
         for name in sorted(here):
-            yield from _walk(here[name], f"{path}/{name}", names)
+            _walk(here[name], f"{path}/{name}", names, found)
 
 
 def _enter(names: dict[str, _Node], waiting: _Waiting) -> None:
@@ -260,11 +264,11 @@ def _enter(names: dict[str, _Node], waiting: _Waiting) -> None:
 
 def _choices(waiting: list[_Waiting]) -> Iterator[list[_Waiting]]:
     """Which of the waiting names came through: the first so many; all subsets while they are few, else each alone and each missing."""
-    for count in range(len(waiting) + 1):
-        yield waiting[:count]
+    subsets: Iterable[list[_Waiting]]
     if len(waiting) <= 5:
-        subsets: Iterable[list[_Waiting]] = ([one for at, one in enumerate(waiting) if bits >> at & 1] for bits in range(2 ** len(waiting)))
+        subsets = ([one for at, one in enumerate(waiting) if bits >> at & 1] for bits in range(2 ** len(waiting)))
     else:
+        yield from (waiting[:count] for count in range(len(waiting) + 1))
         subsets = [[one] for one in waiting] + [[other for other in waiting if other is not one] for one in waiting]
     for subset in subsets:
         if all(one.after is None or one.after in subset or one.after not in waiting for one in subset):
@@ -286,6 +290,17 @@ def _torn(unsaved: list[_Node]) -> Iterator[dict[int, tuple[int, bytes]]]:
 def _left(node: _Node) -> list[tuple[int, bytes]]:
     half = node.data[: len(node.data) // 2]
     return [(node.mode, node.data), (node.saved_mode, node.saved or b""), (node.mode, half), (node.mode, b""), (node.mode, bytes(len(node.data)))]
+
+
+def run(disk: Disk, ops: Iterable[Op], is_cut: bool) -> tuple[int, set[State]]:
+    """Take all that a run did; give at how many moments the power could have failed, and (where that is asked for) all that may be left then."""
+    moments, left = 0, set(disk.states()) if is_cut else set()
+    for op in ops:
+        if disk.apply(op):
+            moments += 1
+            if is_cut and op.kind != "exec":
+                left.update(disk.states())
+    return moments, left
 
 
 class Cut(NamedTuple):

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.cuts import boxes, cutting, worker
+from tests.cuts import boxes, cutting, disk, worker
 from tests.cuts.boxes import FIRST, SECOND, Box, Yard
 from tests.replayed import counted
 
@@ -68,7 +68,7 @@ def test_a_power_cut_at_any_step_leaves_the_old_or_the_new_configuration_and_one
     """After every single thing that a process of the push does, and with all that the flash may hold then."""
     found = recorded(yard, scenario)
     faults, ends, tried = [], {}, set()
-    for boot in cutting.booted(yard, sorted(found.states, key=repr)):
+    for boot in cutting.booted(yard, sorted(found.states, key=repr), is_cut_again=False):
         if fault := cutting.wrong(found, boot):
             faults.append(fault)
         # `test_any_number_of_cuts_in_a_row` leaves out what a boot cannot tell apart; here nothing is left out.
@@ -105,13 +105,14 @@ def test_any_number_of_cuts_in_a_row(yard: Yard, scenario: Scenario, record_prop
     found = recorded(yard, scenario)
     seen = {cutting.shape(state): state for state in sorted(found.states, key=repr)}
     waiting, faults, moments = list(seen.values()), [], 0
+    ended: set[disk.State] = set()
     while waiting:
         new = {}
-        for boot in cutting.booted(yard, waiting):
+        for boot in cutting.booted(yard, waiting, is_cut_again=True, ended=ended):
             if fault := cutting.wrong(found, boot):
                 faults.append(fault)
-            moments += len(boot.cuts)
-            new |= {shape: state for cut in boot.cuts for state in cut.states if (shape := cutting.shape(state)) not in seen}
+            moments += boot.moments
+            new |= {shape: state for state in boot.states if (shape := cutting.shape(state)) not in seen}
         assert not faults, f"{len(faults)} of {len(waiting)}:\n" + "\n".join(faults[:5])
         seen |= new
         waiting = sorted(new.values(), key=repr)
@@ -129,4 +130,4 @@ def test_the_very_program_and_the_system_shell_bring_it_to_the_same_end(yard: Ya
     subprocess.run(["/bin/sh", str(worker.ASH / "recover"), box.state_dir, f"{box.base}/ram/apply"], check=True, capture_output=True, timeout=60)
     command = [sys.executable, "-I", "-m", "agent.apply", "--config", box.config, "--settle"]
     said = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stderr
-    assert cutting.wrong(found, cutting.Boot(state, box, [0, 0], [], (), [])) is None, said
+    assert cutting.wrong(found, cutting.Boot(state, box, [], 0, set(), (), [])) is None, said

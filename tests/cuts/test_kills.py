@@ -80,7 +80,7 @@ def test_an_applier_killed_at_any_change_of_a_file_leaves_one_verdict(
             faults.append(f"killed at {number}: the guard did nothing")
         code = worker.run(box.config, BOOT, "settle")
         memory = box.memory()
-        if fault := cutting.wrong(found, Boot((), box, [code, 0], [], (), [])):
+        if fault := cutting.wrong(found, Boot((), box, [code], 0, set(), (), [])):
             faults.append(f"killed at {number}: {fault}")
         reported = memory.reported or {}
         verdict = reported.get("state") if memory.revision == found.revision else None

@@ -3,7 +3,7 @@
 worker.py push CONFIG BOOT [CLOCK]  one run of rwagent-apply, with short waits and BusyBox's ash
 worker.py settle CONFIG BOOT        the same with --settle
 worker.py watch CONFIG [CLOCK]      the same as push; leaves in ram/asked what it changed, and which Python file asked for that
-worker.py boots                     for each line of standard input (a box's base): recover and settle, twice
+worker.py boots                     for each line of standard input (a box's base): recover and settle
 worker.py kills AT_ONCE             for each line of standard input ([base, number]): a push, killed before its so many-th change of a file
 """
 
@@ -27,6 +27,8 @@ sys.path.insert(0, str(ROOT))
 from agent import apply, settings, wall  # noqa: E402
 from agent.confirm import Clock  # noqa: E402
 from agent.guard import Scripts  # noqa: E402
+from agent.router import hands_simulated  # noqa: E402
+from agent.router.hands import Hands  # noqa: E402
 from agent.router.store_simulated import SimulatedStore, initial_tree  # noqa: E402
 from agent.settings import Settings  # noqa: E402
 from tests.cuts.boxes import BOOT, LATER, Box  # noqa: E402
@@ -36,6 +38,7 @@ ASH = ROOT / "agent/ash"
 # Whoever waits for the deadline waits for the real one; everything else need not take long.
 LIMITS = apply.Limits(verify_every_s=0.0, quiet_every_s=0.0, live_gap_s=0.05, poll_s=0.02)
 MOMENT = 1790000000.0  # wall clock of all boxes: their verdicts are compared
+_OPENED: list[Hands] = []
 
 
 def clock(boot: str) -> Clock:
@@ -54,13 +57,20 @@ def store(chosen: Settings) -> SimulatedStore:
     return SimulatedStore(f"{chosen.paths.state_dir}/simulated", came_with, "public", (), 50, chosen.push.secrets_dir)
 
 
+def hands(config: str) -> Hands:
+    """Open what carries out commands; once for this process and all that it forks, for none comes here and each opening plays a simulated box's whole day."""
+    if not _OPENED:
+        _OPENED.append(hands_simulated.open_hands(settings.load(config), str))
+    return _OPENED[0]
+
+
 def run(config: str, boot: str, mode: apply.Mode, found: Scripts | None = None, at: Clock | None = None) -> int:
     """Do what agent.apply's main does, with these limits, this clock and these scripts."""
     chosen = settings.load(config)
     wall.prepare(chosen)
     faults = wall.faults(chosen, config)
     assert not faults, faults
-    return apply.run(chosen, store(chosen), LIMITS, found or scripts(config, boot), at or clock(boot), mode)
+    return apply.run(chosen, store(chosen), LIMITS, found or scripts(config, boot), at or clock(boot), mode, lambda: hands(config))
 
 
 def recover(base: str) -> int:
@@ -119,23 +129,18 @@ CLOCKS = {"": clock, "unsynced": unsynced, "hurried": hurried, "behind": behind,
 
 
 def _boots() -> None:
-    """Boot each box twice, each time in a process of its own; print who did it, and how it ended."""
+    """Boot each box, each in a process of its own; print who did it, and how it ended."""
     for line in sys.stdin:
         base = line.strip()
-        pids, codes = [], []
-        for turn in range(2):
-            pid = os.fork()
-            if pid == 0:
-                code = 99
-                try:
-                    code = recover(base) or run(f"{base}/etc/agent.toml", LATER, "settle", at=standing(LATER))
-                finally:
-                    os._exit(code)
-            pids.append(pid)
-            codes.append(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-            if turn == 0:
-                Box(base).power_up()
-        print(json.dumps([base, pids, codes]), flush=True)
+        hands(f"{base}/etc/agent.toml")
+        pid = os.fork()
+        if pid == 0:
+            code = 99
+            try:
+                code = recover(base) or run(f"{base}/etc/agent.toml", LATER, "settle", at=standing(LATER))
+            finally:
+                os._exit(code)
+        print(json.dumps([base, pid, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])]), flush=True)
 
 
 def _kills() -> None:
@@ -144,6 +149,7 @@ def _kills() -> None:
     while waiting or running:
         while waiting and len(running) < at_once:
             base, at = waiting.pop()
+            hands(f"{base}/etc/agent.toml")
             pid = os.fork()
             if pid == 0:
                 code = 99

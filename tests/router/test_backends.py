@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from agent.records import Caps
 from agent.router import backends
 from agent.settings import Settings
 from agent.settings_rules import resolve
@@ -90,10 +91,23 @@ def test_a_simulated_box_starts_the_applier_it_is_given(tmp_path: Path) -> None:
     """Rung for, it starts that program; given none, and on Linux, where root looks by itself, ringing starts nothing."""
     made = tmp_path / "made"
     backends.open_router(settings_of(tmp_path, "simulated"), ["/bin/sh", "-c", f"echo rung > {made}.new && mv {made}.new {made}"]).ring()
+    backends.open_router(settings_of(tmp_path, "simulated"), ["/bin/sh", "-c", f"touch {tmp_path}/wrong"]).ring("stations")
     backends.open_router(settings_of(tmp_path, "simulated")).ring()
     backends.open_router(settings_of(tmp_path, "linux"), ["/nowhere"]).ring()
     until = time.monotonic() + 10
     while not made.exists():
         assert time.monotonic() < until
         time.sleep(0.01)
-    assert made.read_text() == "rung\n"
+    assert made.read_text() == "rung\n" and not (tmp_path / "wrong").exists()
+
+
+def test_a_simulated_box_has_the_caps_that_were_pushed(tmp_path: Path) -> None:
+    """Its kernel is believable: what is wanted stands."""
+    router = backends.open_router(settings_of(tmp_path, "simulated"))
+    assert router.caps() == Caps()
+    folder = Path(settings_of(tmp_path, "simulated").paths.state_dir) / "simulated"
+    folder.mkdir(parents=True)
+    (folder / "caps").write_text("v 1\nuplink 45000 20000 wan\n")
+    assert router.caps() == Caps(True)
+    (folder / "caps").write_text("")
+    assert router.caps() == Caps()

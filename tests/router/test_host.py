@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -105,3 +107,11 @@ def test_no_sensor_text_breaks_the_parser(text: str) -> None:
     """A figure from 0 to 120, or None."""
     celsius = parse_millidegrees(text)
     assert celsius is None or 0 < celsius <= 120
+
+
+@pytest.mark.needs("root", "unshare")
+def test_in_a_jail_nobody_knows_how_many_processes_there_are() -> None:
+    """Its /proc has only its own, of whom the agent is the first: an absent figure, not 1."""
+    code = "from agent.router.host import Health; import time; read = Health(time.monotonic).read(); print(read.processes, read.memory_total_bytes > 0)"
+    command = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", code]
+    assert subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout == "None True\n"

@@ -12,6 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.errors import Unavailable
+from agent.records import Caps
+from agent.router.caps import NOT_YET
 from agent.router.child import Program
 from agent.router.clock import SystemClock
 from agent.router.contract import Router
@@ -45,8 +47,29 @@ def ip(*arguments: str) -> list[dict[str, object]]:
 def test_it_is_a_router() -> None:
     """The backend fulfils the contract (mypy reads this line) and has every method of it."""
     router: Router = open_router()
-    for name in ("boot", "board", "radios", "bss", "stations", "interfaces", "host", "path", "probe", "dhcp"):
+    for name in ("boot", "board", "radios", "bss", "stations", "interfaces", "host", "path", "probe", "dhcp", "caps", "ring"):
         assert callable(getattr(router, name))
+
+
+def test_caps_are_roots_word(tmp_path: Path) -> None:
+    """Beside state_dir lies what root works off, in run_dir/status what it says of it."""
+    (tmp_path / "status").mkdir()
+    router = open_router(run_dir=str(tmp_path), state_dir=str(tmp_path / "state"))
+    assert router.caps() == Caps()
+    (tmp_path / "caps").write_text("v 1\n")
+    assert router.caps() == Caps(True, (NOT_YET,))
+    (tmp_path / "status/caps.json").write_text('{"v":1,"wanted":[]}')
+    assert router.caps() == Caps()
+
+
+def test_stations_that_came_are_a_note_in_the_inbox(tmp_path: Path) -> None:
+    """Root looks by itself: of a push there is nothing to say."""
+    router = open_router(run_dir=str(tmp_path))
+    router.ring()
+    router.ring("caps")
+    assert list(tmp_path.iterdir()) == []
+    router.ring("stations")
+    assert len((tmp_path / "inbox/stations").read_bytes()) == 16
 
 
 def test_boot_is_the_kernels() -> None:

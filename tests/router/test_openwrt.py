@@ -12,7 +12,7 @@ import pytest
 from agent.collectors import host
 from agent.daemon import COLLECTOR_BUDGET_RATIO
 from agent.errors import Unavailable
-from agent.records import Bss, ClockState
+from agent.records import Bss, Caps, ClockState
 from agent.router import addresses, openwrt
 from agent.router.child import Program
 from agent.router.contract import Router
@@ -385,13 +385,33 @@ def test_iw_keeps_to_its_budget_at_every_pace(box: Box) -> None:
     assert 6 <= counts[0] <= 7 and 59 <= counts[1] <= 60
 
 
+@pytest.mark.parametrize(
+    ("offload", "is_bypassed"),
+    [
+        ({}, None),
+        ({"hardware": True}, True),
+        ({"hardware": True, "software": True}, True),
+        ({"hardware": True, "software": False}, False),
+        ({"hardware": False}, False),
+    ],
+)
+def test_caps_are_roots_word_and_the_hardwares(box: Box, offload: dict[str, bool], is_bypassed: bool | None) -> None:
+    """firewall4 looks at the hardware's switch only where offloading is on at all; a box without caps has nothing to pass by."""
+    box.wants(offload=offload)
+    assert box.router.caps() == Caps()
+    (box.root / "caps.json").write_text('{"v":1,"error":"tc: no such thing","wanted":[]}')
+    assert box.router.caps()[:4] == (True, ("tc: no such thing",), (), is_bypassed)
+
+
 def test_ringing_is_one_event_at_procd(tmp_path: Path) -> None:
     """Its trigger starts the applier as root; nothing else is told, and without procd it is said."""
     with Userland(tmp_path / "box", "rig-x86") as box:
         ubus = Ubus(str(box.socket))
         router = OpenwrtRouter("auto", "", FakeClock(), ubus, Iw(Program("iw", box.path)), str(tmp_path / "wireless.json"))  # type: ignore[arg-type]
         router.ring()
-        assert box.events == [("rwagent.push", {})]
+        router.ring("stations")
+        router.ring("caps")
+        assert box.events == [("rwagent.push", {}), ("rwagent.stations", {}), ("rwagent.caps", {})]
         box.kill_procd()
         with pytest.raises(Unavailable):
             router.ring()
@@ -400,6 +420,6 @@ def test_ringing_is_one_event_at_procd(tmp_path: Path) -> None:
 
 def test_the_packages_access_list_is_what_the_agent_calls() -> None:
     """Each method that it calls and no other: not one that tells a key or does anything but ring."""
-    rules = json.loads((Path(__file__).parents[2] / "openwrt_package/files/usr/share/acl.d/rwagent.json").read_text())
+    rules = json.loads((Path(__file__).parents[2] / "openwrt_package/rwagent/files/usr/share/acl.d/rwagent.json").read_text())
     assert rules == {"user": "rwagent", "access": {name: {"methods": list(methods)} for name, methods in CALLS.items()}}
     assert CALLS["service"] == ("event",) and "network.wireless" not in CALLS and "uci" not in CALLS

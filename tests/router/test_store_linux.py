@@ -10,8 +10,9 @@ import pytest
 
 from agent import plan
 from agent.change import Edit, OnAir
+from agent.derived import DERIVED
 from agent.errors import Unavailable
-from agent.router.store_linux import LinuxStore, Places
+from agent.router.store_linux import SECTIONS, LinuxStore, Places
 from tests.fakes.hostapd import FakeHostapd
 
 ONE = "interface=wlan0\nhw_mode=g\nchannel=6\nssid=private\nbss=wlan0-guest\nssid=guest\nstart_disabled=1\n"
@@ -54,7 +55,9 @@ def places(tmp_path: Path) -> Places:
     script = tmp_path / "reload"
     script.write_text(f'cat "$2" >{tmp_path}/was; echo "$1 $3" >>{tmp_path}/reloaded; ! grep -q refuse "$3"\n')
     parts = (str(tmp_path / name) for name in ("etc", "sockets", "pushed.json", "apply", "secrets", "net", "reload"))
-    return Places(*parts)
+    (tmp_path / "ash").mkdir()
+    (tmp_path / "ash" / "caps").write_text(f'echo "$@" >>{tmp_path}/ran; [ "$1" != able ] || ! echo there is no tc on this box >&2\n')
+    return Places(*parts, scripts=str(tmp_path / "ash"))
 
 
 def put(places: Places, made: dict[str, bytes]) -> None:
@@ -70,7 +73,8 @@ def stage(places: Places, edits: list[Edit]) -> dict[str, bytes]:
 def test_one_file_is_package_wireless(places: Places) -> None:
     """And the radio has another name than its interface."""
     store = LinuxStore(places)
-    assert store.paths() == {"wireless": f"{places.hostapd_config}/wlan0.conf", "rwagent": places.own_file}
+    derived = {name: f"{Path(places.own_file).parent}/{name}" for name in DERIVED}
+    assert store.paths() == {"wireless": f"{places.hostapd_config}/wlan0.conf", "rwagent": places.own_file} | derived
     assert list(store.tree()["wireless"]) == ["radio_wlan0", "wlan0", "wlan0_guest"]
     assert store.tree()["rwagent"] == {}
 
@@ -79,7 +83,7 @@ def test_several_files_are_one_tree_and_staged_by_file(places: Places) -> None:
     """A change touches the file of its radio and no other."""
     Path(places.hostapd_config, "WLAN-1.conf").write_text(TWO)
     store = LinuxStore(places)
-    assert list(store.paths()) == ["wireless_wlan_1", "wireless_wlan0", "rwagent"]
+    assert list(store.paths()) == ["wireless_wlan_1", "wireless_wlan0", "rwagent", *DERIVED]
     assert list(store.tree()["wireless"]) == ["radio_wlan_1", "wlan1", "radio_wlan0", "wlan0", "wlan0_guest"]
     assert list(stage(places, OURS)) == ["wireless_wlan0"]
 
@@ -159,7 +163,7 @@ def test_a_box_without_hostapd_has_no_radio(places: Places) -> None:
     store = LinuxStore(places._replace(hostapd_config="/nowhere"))
     assert store.tree() == {"wireless": {}, "rwagent": {}}
     assert store.facts(store.tree()).radios == ()
-    assert (store.busy(), list(store.paths())) == (None, ["rwagent"])
+    assert (store.busy(), list(store.paths())) == (None, ["rwagent", *DERIVED])
 
 
 @pytest.mark.parametrize(("network", "problem"), [("br-guest", ""), ("", "not set"), ("wan0", "no bridge"), ("../net/br-guest", "no bridge")])
@@ -178,7 +182,8 @@ def test_facts(places: Places) -> None:
     store = LinuxStore(places, "br-guest", ("wlan0",), 50.0)
     facts = store.facts(store.tree())
     assert [(radio.name, radio.band, radio.is_enabled) for radio in facts.radios] == [("radio_wlan0", "2g", True)]
-    assert (facts.backend, facts.sections, facts.adopt, facts.contract_mbps) == ("linux", ("ssids", "radios", "agent"), ("wlan0",), 50.0)
+    assert (facts.backend, facts.sections, facts.adopt, facts.contract_mbps) == ("linux", SECTIONS, ("wlan0",), 50.0)
+    assert "uplink" in SECTIONS and facts.caps_problem == "there is no tc on this box"
     assert facts.secrets == {"office": "0123456789"}
 
 
@@ -271,3 +276,22 @@ def test_what_a_push_says_is_there_afterwards_and_goes_again(places: Places, tmp
         tree = store.tree()
         assert plan.make(document, tree, store.facts(tree)).changes == ()
     assert Path(places.hostapd_config, "wlan0.conf").read_text() == ONE
+
+
+def test_a_changed_file_of_caps_is_carried_out_after_hostapd_was_told(places: Places, tmp_path: Path) -> None:
+    """By its own script, with a directory of root's own; what the push leaves alone is not."""
+    store = LinuxStore(places)
+    Path(store.paths()["caps"]).write_text("v 1\nssid public 30000 - - - rw-public-2g\n")
+    store.reload(["rwagent"])
+    assert not (tmp_path / "ran").exists()
+    store.reload(["caps"])
+    assert (tmp_path / "ran").read_text() == f"apply {tmp_path}/caps {places.apply_dir}/caps\n"
+
+
+def test_the_watcher_tends_what_is_derived(places: Places, tmp_path: Path) -> None:
+    """The store hands it on; so does the reading back."""
+    store = LinuxStore(places)
+    Path(store.paths()["caps"]).write_text("v 2\n")
+    store.tend()
+    assert (tmp_path / "ran").read_text().startswith("apply ")
+    assert store.standing("caps") == "line 1 of the caps is not of version 1, or cut"

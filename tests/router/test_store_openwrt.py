@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from agent.change import Edit, OnAir, Section, edited
+from agent.derived import DERIVED
 from agent.errors import Unavailable
 from agent.router.store import Store
-from agent.router.store_openwrt import UNDO, OpenwrtStore, Places, open_store
+from agent.router.store_openwrt import SECTIONS, UNDO, OpenwrtStore, Places, open_store
 from agent.router.uci import parse
 from tests.fakes.openwrt.board import BOARDS
 from tests.fakes.openwrt.userland.box import Box
@@ -59,7 +60,11 @@ class Stored:
 
     def made(self, timeout_s: float = 5.0) -> OpenwrtStore:
         box = self.box
-        places = Places(str(box.config), str(box.override), str(box.rpcd), box.path)
+        scripts = self.box.config.parent / "ash"
+        scripts.mkdir(exist_ok=True)
+        (scripts / "caps").write_text("echo there is no tc on this box >&2; exit 1\n")
+        derived = {"derived": str(self.ram), "scripts": str(scripts)}
+        places = Places(str(box.config), str(box.override), str(box.rpcd), box.path, **derived)
         return OpenwrtStore(self.settings.router, str(self.secrets), str(self.ram), places, timeout_s)
 
     def stage(self, *edits: Edit) -> dict[str, bytes]:
@@ -158,7 +163,7 @@ def test_facts_name_radios_network_and_settings(on: Stored) -> None:
     facts = on.store.facts(on.store.tree())
     assert [(one.name, one.band, one.is_enabled) for one in facts.radios] == [("radio0", "2g", True), ("radio1", "5g", True)]
     assert (facts.backend, facts.public_network, facts.adopt, facts.contract_mbps) == ("openwrt", "guest", ("default_radio0",), 50)
-    assert facts.sections == ("ssids", "radios", "agent", "system")
+    assert facts.sections == SECTIONS and "uplink" in SECTIONS and facts.caps_problem == "there is no tc on this box"
     assert dict(facts.secrets) == {"staff": "correct horse"}
 
 
@@ -603,8 +608,9 @@ def test_a_hostapd_that_does_not_answer_is_unavailable(on: Stored) -> None:
 def test_the_store_is_opened_by_the_settings(tmp_path: Path) -> None:
     """The box's own places, and the applier's directory."""
     store = open_store(of_openwrt(tmp_path))
-    assert store.backend == "openwrt" and store.sections == ("ssids", "radios", "agent", "system")
-    assert store.paths() == {package: f"/etc/config/{package}" for package in ("wireless", "system", "rwagent")}
+    assert store.backend == "openwrt" and store.sections == SECTIONS
+    derived = {name: f"/etc/rwagent/{name}" for name in DERIVED}
+    assert store.paths() == {package: f"/etc/config/{package}" for package in ("wireless", "system", "rwagent")} | derived
 
 
 def test_a_link_is_replaced_where_it_leads(on: Stored) -> None:

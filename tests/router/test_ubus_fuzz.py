@@ -25,6 +25,9 @@ from tests.replayed import counted
 from tests.router.ubus_recordings import NAMES, recording
 from tests.router.ubusd import HELLO, Ubusd
 
+# Bytes are the same under every Python.
+pytestmark = pytest.mark.once
+
 PARTS = 8
 CASES = 100_000
 SOCKET_CASES = 400

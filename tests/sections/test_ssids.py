@@ -10,7 +10,7 @@ from agent.bss import ENCRYPTIONS, is_same
 from agent.change import Change, Edit, Facts, RadioFact, Section, Tree, edited
 from agent.owned import informed
 from agent.sections import ssids
-from tests.documents import KEY, WITH_RADIOS, facts_of, tree_of, with_option, with_section
+from tests.documents import KEY, WITH_RADIOS, facts_of, filled, tree_of, with_option, with_section
 
 RIG = tree_of("rig-x86")
 FACTS = facts_of(RIG)
@@ -433,7 +433,24 @@ WRONG: list[tuple[dict[str, object], list[tuple[str, str]]]] = [
     ),
     *(({flag: value}, [(flag, "type")]) for flag in ("enabled", "hidden", "isolate") for value in (0, 1, "true", None)),
     *(({"max_stations": value}, [("max_stations", code)]) for value, code in ((0, "range"), (2008, "range"), (1.5, "type"), (True, "type"), ("64", "type"))),
-    ({"cap": {"down_mbps": 30}}, [("cap", "unsupported")]),
+    *(
+        ({"cap": value}, [(f"cap{path}", code)])
+        for value, path, code in (
+            ({}, "", "required"),
+            (30, "", "type"),
+            (None, "", "type"),
+            ({"per_station": {}}, ".per_station", "required"),
+            ({"per_station": []}, ".per_station", "type"),
+            ({"down": 30}, ".down", "unknown"),
+            ({"per_station": {"per_station": {}}}, ".per_station.per_station", "unknown"),
+            ({"down_mbps": 0.249}, ".down_mbps", "range"),
+            ({"up_mbps": 10_000.1}, ".up_mbps", "range"),
+            ({"up_mbps": float("nan")}, ".up_mbps", "range"),
+            ({"up_mbps": True}, ".up_mbps", "type"),
+            ({"up_mbps": "30"}, ".up_mbps", "type"),
+            ({"up_mbps": 30, "per_station": {"up_mbps": 30.1, "down_mbps": 100}}, ".per_station.up_mbps", "conflict"),
+        )
+    ),
     ({"encryption": "none", "Ssid": "x"}, [("encryption", "unknown"), ("Ssid", "unknown")]),
 ]
 
@@ -528,3 +545,99 @@ def test_what_is_on_air_is_said_in_a_documents_words(board: str) -> None:
     said = ssids.current(after(part, tree, facts), facts)
     assert said["public"] == part["public"] | {"isolate": True} and said["kantor"] == part["kantor"] | {"enabled": True, "hidden": False, "key": "***"}
     assert {"none", "owe", "psk2", "sae-mixed", "sae"} == ENCRYPTIONS
+
+
+# Caps: ours, four ways, and of a network that is taken over.
+
+CAP = {"down_mbps": 30, "up_mbps": 10.5, "per_station": {"down_mbps": 5, "up_mbps": 0.25}}
+
+
+def test_add_a_cap() -> None:
+    """To a network that is on air it comes without anybody's notice: a section of our own package, and nothing of the wireless."""
+    tree = after({"public": PAIR})
+    (change,) = planned({"public": PAIR | {"cap": CAP}}, tree)
+    assert change[:4] == ("ssids.public.cap", None, CAP, "live")
+    assert change.edits[0] == Edit("rwagent", "cap_public", type="cap") and {edit.package for edit in change.edits} == {"rwagent"}
+    assert after({"public": PAIR | {"cap": CAP}}, tree)["rwagent"]["cap_public"].options == {
+        "down_kbit": ("30000",),
+        "up_kbit": ("10500",),
+        "station_down_kbit": ("5000",),
+        "station_up_kbit": ("250",),
+    }
+
+
+def test_change_a_cap() -> None:
+    """Only the rate that differs is edited, and one that is no longer named goes."""
+    tree = after({"public": OPEN | {"cap": CAP}})
+    other = {"down_mbps": 20, "up_mbps": 10.5, "per_station": {"down_mbps": 5}}
+    (change,) = planned({"public": OPEN | {"cap": other}}, tree)
+    assert change[:4] == ("ssids.public.cap", CAP, other, "live")
+    assert change.edits == (Edit("rwagent", "cap_public", "down_kbit", "20000"), Edit("rwagent", "cap_public", "station_up_kbit", None))
+
+
+def test_remove_a_cap() -> None:
+    """Its section goes, with whatever else stands in it."""
+    tree = with_option(after({"public": OPEN | {"cap": CAP}}), "rwagent", "cap_public", "note", "x")
+    assert planned({"public": OPEN}, tree) == [Change("ssids.public.cap", CAP, None, "live", (Edit("rwagent", "cap_public"),))]
+
+
+def test_a_network_goes_with_its_cap() -> None:
+    """In one change that says what it was."""
+    (change,) = planned(None, after({"public": OPEN | {"cap": CAP}}))
+    assert change.path == "ssids.public" and isinstance(change.before, dict) and change.before["cap"] == CAP
+    assert filled(after(None, after({"public": OPEN | {"cap": CAP}})))["wireless"] == RIG["wireless"]
+    assert "cap_public" not in after(None, after({"public": OPEN | {"cap": CAP}}))["rwagent"]
+
+
+def test_no_change_of_a_cap() -> None:
+    """The same rates, however they are written; and they are read back as they were said."""
+    tree = after({"public": OPEN | {"cap": CAP}})
+    assert planned({"public": OPEN | {"cap": CAP | {"down_mbps": 30.0, "up_mbps": 10.50001}}}, tree) == []
+    assert ssids.current(tree, FACTS)["public"] == ssids.current(after({"public": OPEN}), FACTS)["public"] | {"cap": CAP}  # type: ignore[operator]  # a table
+
+
+def test_somebody_elses_hand_in_a_cap_is_mended() -> None:
+    """A rate that is no number, an option that is none, a section of another type."""
+    for broken in (("down_kbit", "30000; reboot"), ("ifnames", "eth0"), ("up_kbit", None)):
+        tree = with_option(after({"public": OPEN | {"cap": CAP}}), "rwagent", "cap_public", *broken)
+        assert [change.path for change in planned({"public": OPEN | {"cap": CAP}}, tree)] == ["ssids.public.cap"]
+        assert after({"public": OPEN | {"cap": CAP}}, tree) == after({"public": OPEN | {"cap": CAP}})
+    other = with_section(after({"public": OPEN}), "rwagent", "cap_public", "note", down_kbit="30000")
+    assert after({"public": OPEN | {"cap": CAP}}, other)["rwagent"]["cap_public"].type == "cap"
+
+
+def test_a_cap_of_nobodys_goes() -> None:
+    """So that a network that gets the name later has none that nobody asked for."""
+    tree = with_section(RIG, "rwagent", "cap_old", "cap", down_kbit="1000")
+    assert "cap_old" not in after({"public": OPEN}, tree)["rwagent"]
+
+
+def test_a_capped_network_that_is_taken_over_gets_a_name_of_its_own() -> None:
+    """Without an `ifname` only the box knows what it is called; with the cap the name goes again."""
+    tree = after({"public": OPEN}, facts=ADOPT)
+    assert "ifname" not in tree["wireless"]["guest_radio0"].options
+    capped = after({"public": OPEN | {"cap": CAP}}, tree, ADOPT)
+    assert capped["wireless"]["guest_radio0"].value("ifname") == "rw-public-2g"
+    assert "ssids.public.ifname" in [change.path for change in planned({"public": OPEN | {"cap": CAP}}, tree, ADOPT)]
+    assert after({"public": OPEN}, capped, ADOPT)["wireless"] == tree["wireless"]
+
+
+@pytest.mark.parametrize(("own", "name"), [("wlan0-guest", "wlan0-guest"), ("rwd-x", "rw-public-2g"), ("a b", "rw-public-2g"), ("x" * 16, "rw-public-2g")])
+def test_a_name_that_it_has_is_kept_if_a_cap_can_be_for_it(own: str, name: str) -> None:
+    """What cannot stand in the file of caps is not capped under that name."""
+    tree = with_option(RIG, "wireless", "guest_radio0", "ifname", own)
+    assert after({"public": OPEN | {"cap": CAP}}, tree, ADOPT)["wireless"]["guest_radio0"].value("ifname") == name
+
+
+def test_a_network_called_uplink_has_no_cap() -> None:
+    """Its devices would be those of the way out."""
+    (fault,) = ssids.check({"uplink": OPEN | {"cap": CAP}}, FACTS)
+    assert (fault.path, fault.code) == ("ssids.uplink.cap", "conflict") and "another name" in fault.message
+    assert ssids.check({"uplink": OPEN}, FACTS) == []
+
+
+def test_a_box_that_cannot_shape_says_why() -> None:
+    """And what would help, whatever stands in the cap."""
+    (fault,) = ssids.check({"public": OPEN | {"cap": CAP}}, FACTS._replace(caps_problem="there is no tc on this box: install tc-tiny"))
+    assert (fault.path, fault.code) == ("ssids.public.cap", "unsupported") and fault.message.endswith("install tc-tiny")
+    assert ssids.check({"public": OPEN}, FACTS._replace(caps_problem="x")) == []

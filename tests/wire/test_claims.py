@@ -218,3 +218,58 @@ def test_what_the_decoder_takes_can_be_hashed() -> None:
     assert claims.public_hash(config) == claims.digest(config)
     with pytest.raises(Malformed):
         decode_strict(encode({"a": config}), 1_000)
+
+
+COMMAND = {
+    **{"kind": "command", "city": "malang", "ap": "rw-0501", "id": "6f1c2a52-8d0b-4f0e-9a55-1d2c7be0a0f1", "boot": "b1946ac92492d234"},
+    **{"until_uptime_s": 5183, "name": "locate", "args": {"seconds": 60}, "issued_at": 1_790_000_000},
+}
+
+
+def test_a_command_is_read_as_it_is_written() -> None:
+    """Every member, and nothing else; its name is the one of its topic."""
+    found = claims.parse_command(COMMAND, "malang", "rw-0501", "locate")
+    assert claims.command_members(found) == COMMAND and (found.until_uptime_s, found.args) == (5183, {"seconds": 60})
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"kind": "config"}, "wrong_kind"),
+        ({"city": "bandung"}, "wrong_city"),
+        ({"ap": "rw-0502"}, "wrong_ap"),
+        ({"name": "reboot"}, "malformed"),
+        ({"name": "../x"}, "malformed"),
+        ({"id": ""}, "malformed"),
+        ({"id": 7}, "malformed"),
+        ({"id": "a/b"}, "malformed"),
+        ({"id": "x" * 65}, "malformed"),
+        ({"boot": "B1946AC92492D234"}, "malformed"),
+        ({"boot": "b1946ac92492d23"}, "malformed"),
+        ({"until_uptime_s": True}, "malformed"),
+        ({"until_uptime_s": 5183.0}, "malformed"),
+        ({"until_uptime_s": -1}, "malformed"),
+        ({"until_uptime_s": None}, "malformed"),
+        ({"args": None}, "malformed"),
+        ({"args": [1]}, "malformed"),
+        ({"issued_at": "now"}, "malformed"),
+        ({"also": 1}, "malformed"),
+    ],
+)
+def test_a_command_that_is_not_for_us_or_not_whole_is_refused(change: dict[str, object], code: str) -> None:
+    """With its reason; a sentence says what is expected."""
+    with pytest.raises(Refused) as refused:
+        claims.parse_command(COMMAND | change, "malang", "rw-0501", "locate")
+    assert refused.value.code == code and "the push" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", claims.COMMAND_MEMBERS)
+def test_a_command_lacks_nothing(name: str) -> None:
+    """Each of its members must be there."""
+    with pytest.raises(Refused):
+        claims.parse_command({member: value for member, value in COMMAND.items() if member != name}, "malang", "rw-0501", "locate")
+
+
+def test_a_refused_command_can_be_named() -> None:
+    """By its id, when that is one."""
+    assert claims.id_of(COMMAND) == COMMAND["id"] and claims.id_of({"id": "a b"}) is None and claims.id_of({}) is None

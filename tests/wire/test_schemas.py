@@ -16,7 +16,7 @@ import pytest
 from jsonschema import Draft7Validator, Draft202012Validator
 
 from agent import __version__, records, thinning
-from agent.wire import asyncapi, claims, config, schemas, schemas_config, shapes, topics
+from agent.wire import asyncapi, claims, command, config, jws, schemas, schemas_command, schemas_config, shapes, topics
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = sorted((ROOT / "tests/golden").glob("*.json"))
@@ -149,6 +149,7 @@ def test_each_payload_state_and_kind_has_a_golden_example() -> None:
     assert {message["state"] for name, message in found if name == "presence"} == {"online", "lost", "offline"}
     assert {message["state"] for name, message in found if name == "config-reported"} == set(config.STATES)
     assert {message["state"] for name, message in found if name == "config-plan-result"} == {"planned", "rejected"}
+    assert {member for name, message in found if name == "command-result" for member in message} == set(schemas.PAYLOADS["command-result"]["properties"])
     assert {member for name, message in found if name == "config-reported" for member in message} >= {
         member for member in schemas.PAYLOADS["config-reported"]["properties"] if not member.endswith("_left_out")
     }
@@ -353,14 +354,18 @@ def test_the_pushes_of_the_design_are_valid(name: str, begins: str) -> None:
 def test_states_and_reasons_are_those_of_the_design() -> None:
     """The lists of DESIGN.md and of the code are the same, in the same order."""
 
-    def listed(before: str) -> tuple[str, ...]:
-        return tuple(PUSHES.split(before + "`")[1].split("`")[0].split(", "))
+    def listed(text: str, before: str) -> tuple[str, ...]:
+        return tuple(text.split(before + "`")[1].split("`")[0].replace("\n", " ").split(", "))
 
-    assert listed("on the way ") == config.ON_THE_WAY
-    assert listed("Exactly one verdict: ") == config.VERDICTS
-    assert listed("`reason` of `rejected`: ") == config.REJECTED
-    assert listed("of `rolled_back`: ") == config.ROLLED_BACK
-    assert listed("of `failed`: ") == config.FAILED
+    pushes, commands = PUSHES.split("### 3.3")[1], PUSHES.split("Command claims: ")[1]
+    assert listed(pushes, "on the way ") == config.ON_THE_WAY
+    assert listed(pushes, "Exactly one verdict: ") == config.VERDICTS
+    assert listed(pushes, "`reason` of `rejected`: ") == config.REJECTED
+    assert listed(pushes, "of `rolled_back`: ") == config.ROLLED_BACK
+    assert listed(pushes, "of `failed`: ") == config.FAILED
+    assert listed(commands, "States: ") == command.STATES
+    assert listed(commands, "`code` of `rejected`: ") == command.REJECTED
+    assert listed(commands, "of `failed`: ") == command.FAILED
 
 
 def test_what_the_schema_of_the_claims_takes_the_code_takes() -> None:
@@ -395,12 +400,36 @@ def test_the_files_between_root_and_daemon_have_schemas() -> None:
     plan = {"v": 1, "handled": "0" * 64, "result": load(ROOT / "tests/golden/config-plan-result_planned.json")}
     entry = {"revision": 7, "state": "confirmed", "author": "Sri", "issued_at": 1, "at": 2, "changes": 3, "hash": "sha256:" + "0" * 64}
     messages = {"config.json": status, "plan.json": plan, "history.json": {"v": 1, "entries": [entry] * 20}}
+    messages["caps.json"] = {"v": 1, "error": "no tc", "wanted": [{"ssid": "public", "down_kbit": 1, "ifnames": ["a"]}, {"uplink": "wan", "up_kbit": 1}]}
     assert set(messages) == set(schemas_config.FILES)
     for name, message in messages.items():
         closed = Draft202012Validator(shapes.strict(schemas_config.FILES[name]))
         assert [error.message for error in closed.iter_errors(message)] == []
         assert not closed.is_valid(message | {"later": 1})
     assert not Draft202012Validator(schemas_config.FILES["history.json"]).is_valid({"v": 1, "entries": [entry] * 21})
+
+
+def test_what_the_schema_of_a_command_takes_the_code_takes() -> None:
+    """Members and bounds are the parser's, in both directions."""
+    named = schemas.PAYLOADS["command-claims"]
+    assert set(named["properties"]) == set(claims.CommandClaims._fields) | {"kind"} == set(claims.COMMAND_MEMBERS) == set(named["required"])
+    good = load(ROOT / "tests/golden/command-claims_locate.json")
+    claims.parse_command(good, "malang", "rw-0501", "locate")
+    assert dict(claims.command_members(claims.parse_command(good, "malang", "rw-0501"))) == good
+    for change in ({"id": ""}, {"id": "x" * 65}, {"id": "a b"}, {"boot": "B" * 16}, {"until_uptime_s": -1}, {"until_uptime_s": 1.5}, {"args": []}, {"also": 1}):
+        assert faults("command-claims", good | change) != []
+        with pytest.raises(jws.Refused):
+            claims.parse_command(good | change, "malang", "rw-0501")
+
+
+def test_what_root_says_of_commands_keeps_to_its_schema() -> None:
+    """The file between root and the daemon; a result of the wire with what file and which command it is about."""
+    entry = load(ROOT / "tests/golden/command-result_rejected.json") | {"of": "0" * 64, "name": "reboot"}
+    todo = {"id": "x", "name": "report", "args": {}, "until_uptime_s": 7}
+    said = {"v": 1, "handled": {"ask": "0" * 64}, "results": [entry], "todo": [todo], "commands": ["report"], "refusals": 0}
+    closed = Draft202012Validator(shapes.strict(schemas_command.FILES["command.json"]))
+    assert [error.message for error in closed.iter_errors(said)] == []
+    assert not closed.is_valid(said | {"later": 1}) and not closed.is_valid(said | {"results": [entry] * 25})
 
 
 def test_a_signed_payload_says_that_it_is_a_jws() -> None:

@@ -93,3 +93,14 @@ def test_a_subscription_hears_all_or_one() -> None:
     """A filter has + for what is left open."""
     assert topics.subscription("alert/<code>") == "wifi/v1/+/+/alert/+"
     assert topics.subscription("ack", "malang", "rw-0501") == "wifi/v1/malang/rw-0501/ack"
+
+
+def test_a_commands_topics_are_made_and_understood() -> None:
+    """By its name, and by no name outside the grammar."""
+    assert (topics.command("reload-wifi"), topics.command_result("reload-wifi")) == ("command/reload-wifi", "command/reload-wifi/result")
+    assert topics.command_of("command/reload-wifi") == "reload-wifi" and topics.subscription(topics.COMMANDS).endswith("/command/+")
+    for below in ("command", "command/", "command/+", "command/A", "command/a/result", "commands/a", "config/desired", ""):
+        assert topics.command_of(below) is None
+    for name in ("", "A", "a/b", "+", "a" * 49):
+        with pytest.raises(ValueError, match="command is"):
+            topics.command_result(name)
