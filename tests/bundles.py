@@ -34,13 +34,13 @@ def ca(name: str = "malang") -> bytes:
 
 
 def issued(ap: str = AP, turn: int = 0) -> Issued:
-    """Give a certificate, always the same one; `turn` tells those of one access point apart."""
+    """Give a certificate, always the same one; `turn` tells those of one access point apart: each ends a day after the one before."""
     return _issued(ap, turn)
 
 
 @functools.cache
-def _issued(ap: str, _turn: int) -> Issued:
-    return _authority("malang")[1].client(ap)
+def _issued(ap: str, turn: int) -> Issued:
+    return _authority("malang")[1].client(ap, authority.CLIENT_DAYS + turn)
 
 
 def members(ap: str = AP, floor: int = 0, turn: int = 0, keys: tuple[str, ...] = ("malang",), city: City = CITY, mbps: float = 50.0) -> dict[str, bytes]:

@@ -11,6 +11,9 @@ from hypothesis import settings
 
 from tests.replayed import summarize
 
+# How long an example takes is no claim: the machine has other things to do.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 # For the other Pythons: what differs between them shows in a few examples; the full number is run once.
 settings.register_profile("quick", max_examples=10, deadline=None)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hypothesis import strategies as st
@@ -16,7 +16,7 @@ from agent.router.uci import parse
 DEVICES = Path(__file__).parent / "devices"
 BOARDS = ("ipq50xx-25.12.2", "mt7621-dsa-24.10", "mt7986-kwrt-25.12", "rig-x86", "wndr3800-24.10", "x86-24.10.8")
 WITH_RADIOS = BOARDS[:-1]
-SECTIONS = ("ssids", "radios", "agent", "system")
+SECTIONS = ("ssids", "radios", "uplink", "dns", "agent", "system")
 KEY = "planted-document-key"
 SECRETS = {"kantor": "planted-secret-key", "short": "planted"}
 
@@ -37,7 +37,7 @@ def facts_of(tree: Tree, **changed: object) -> Facts:
         for section in tree.get("wireless", {}).values()
         if section.type == "wifi-device"
     )
-    return Facts("openwrt", SECTIONS, radios, "guest", "", (), 50.0, SECRETS)._replace(**changed)  # type: ignore[arg-type]  # the names are the caller's
+    return Facts("openwrt", SECTIONS, radios, "guest", "", (), 50.0, SECRETS, "wan")._replace(**changed)  # type: ignore[arg-type]  # the names are the caller's
 
 
 def with_section(tree: Tree, package: str, name: str, kind: str, **options: str) -> dict[str, dict[str, Section]]:
@@ -66,6 +66,15 @@ _HOST = st.from_regex(r"\A[a-z0-9]([a-z0-9-]{0,10}[a-z0-9])?\Z")
 _TIMEZONES = st.sampled_from(("WIB-7", "UTC0", "GMT0", "<+0545>-5:45", "CET-1CEST,M3.5.0,M10.5.0/3"))
 
 
+def _rates(least: float, most: float, **more: st.SearchStrategy[object]) -> st.SearchStrategy[dict[str, object]]:
+    rate = st.sampled_from((least, most)) | st.integers(round(least) + 1, round(most)) | st.floats(least, most)
+    return st.fixed_dictionaries({}, optional={"down_mbps": rate, "up_mbps": rate, **more}).filter(bool)
+
+
+def _cap() -> st.SearchStrategy[dict[str, object]]:
+    return _rates(30, 10_000, per_station=_rates(0.25, 30))
+
+
 @st.composite
 def _entry(draw: st.DrawFn, bands: tuple[str, ...]) -> dict[str, object]:
     chosen = draw(st.lists(st.sampled_from(bands), min_size=1, max_size=3, unique=True))
@@ -73,7 +82,8 @@ def _entry(draw: st.DrawFn, bands: tuple[str, ...]) -> dict[str, object]:
     entry: dict[str, object] = {"ssid": draw(SSID_TEXT), "security": security, "bands": chosen}
     if security in ("psk2", "psk2-sae", "sae"):
         entry |= draw(st.sampled_from(({"key": KEY}, {"key": "p'q\"r $(s) \\ `t`"}, {"key_ref": "kantor"})))
-    optional = {name: st.booleans() for name in ("enabled", "hidden", "isolate")} | {"max_stations": st.sampled_from((1, 64, 64.0, 2007))}
+    optional: dict[str, st.SearchStrategy[object]] = {name: st.booleans() for name in ("enabled", "hidden", "isolate")}
+    optional |= {"max_stations": st.sampled_from((1, 64, 64.0, 2007)), "cap": _cap()}
     return entry | draw(st.fixed_dictionaries({}, optional=optional))
 
 
@@ -96,6 +106,8 @@ def documents(tree: Tree) -> st.SearchStrategy[dict[str, object]]:
     parts: dict[str, st.SearchStrategy[object]] = {
         "agent": st.sampled_from(({}, {"report_interval_s": 60}, {"report_interval_s": 300, "sample_interval_s": 5}, {"report_interval_s": 5.0})),
         "system": st.fixed_dictionaries({}, optional={"hostname": _HOST, "timezone": _TIMEZONES}),
+        "uplink": st.fixed_dictionaries({}, optional={"cap": _rates(50, 10_000)}),
+        "dns": st.sampled_from(({"filter": "adguard-family"}, {"servers": ["10.9.0.53"]}, {"servers": ["FD00:0::53", "192.0.2.1"]})),
     }
     if not bands:
         return st.fixed_dictionaries({}, optional=parts)
@@ -162,6 +174,7 @@ NAMES = (
     "agent",
     "system",
     "uplink",
+    "dns",
     "below_contract",
     "cap",
     "key",
@@ -187,36 +200,39 @@ def example() -> dict[str, object]:
         "hidden": False,
         "isolate": True,
         "max_stations": 64,
+        "cap": {"down_mbps": 30, "up_mbps": 10, "per_station": {"down_mbps": 5, "up_mbps": 2}},
     }
     return {
         "ssids": {"public": public, "kantor": {"ssid": "Kantor", "security": "psk2-sae", "bands": ["5g"], "key": KEY}},
         "radios": {band: {"enabled": True, "channel": "auto", "width_mhz": 20, "tx_power_dbm": 20, "country": "ID"} for band in ("2g", "5g")},
+        "uplink": {"cap": {"down_mbps": 50, "up_mbps": 20.5}},
+        "dns": {"servers": ["10.9.0.53", "fd00:9::53"]},
         "agent": {"report_interval_s": 60, "sample_interval_s": 10},
         "system": {"hostname": "rw-0501", "timezone": "WIB-7"},
     }
 
 
-def mutated(document: object, chance: random.Random) -> object:
-    """Give the document with something done to it: a value replaced, a member renamed, added or gone, or all of it wrapped."""
+def mutated(document: object, chance: random.Random, deep: Sequence[object]) -> object:
+    """Give the document with something done to it: a value replaced, a member renamed, added or gone, or one of `deep` in its place."""
     if chance.random() < 0.01:
         return chance.choice(NASTY)
     if chance.random() < 0.01:
-        return nested(chance.randrange(2000), chance)
+        return chance.choice(deep)
     if isinstance(document, Mapping) and document and chance.random() < 0.9:
         found = dict(document)
         name = chance.choice(list(found))
         deed = chance.random()
         if deed < 0.55:
-            found[name] = mutated(found[name], chance)
+            found[name] = mutated(found[name], chance, deep)
         elif deed < 0.65:
             del found[name]
         elif deed < 0.8:
             found[chance.choice((*NAMES, str(name)[:-1], f"{name}s"))] = found.pop(name)
         else:
-            found[chance.choice(NAMES)] = mutated(chance.choice(NASTY), chance)
+            found[chance.choice(NAMES)] = mutated(chance.choice(NASTY), chance, deep)
         return found
     if isinstance(document, list) and document and chance.random() < 0.6:
-        return [mutated(document[0], chance), *document[1:], *chance.sample(NASTY, chance.randrange(3))]
+        return [mutated(document[0], chance, deep), *document[1:], *chance.sample(NASTY, chance.randrange(3))]
     if isinstance(document, str) and chance.random() < 0.5:
         at = chance.randrange(len(document) + 1)
         return document[:at] + chance.choice(("\n", "'", '"', "\0", "\\", "../", "\u0085", "\u202e", "\ud800", "x" * 40, " ")) + document[at:]

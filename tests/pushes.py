@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from agent import apply, wall
-from agent.apply import Limits
 from agent.confirm import Clock
 from agent.guard import Scripts
+from agent.limits import Limits
 from agent.router.clock import boot as this_boot
 from agent.router.store import Store
 from agent.router.store_simulated import SimulatedStore

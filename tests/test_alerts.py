@@ -237,6 +237,58 @@ def test_what_root_says_of_pushes_raises_and_clears_at_once(code: str, fact: str
     assert [(change.code, change.raised) for change in alerts.step(280, {}, {fact: good})] == [(code, False)]
 
 
+def capped(standing: bool, **more: object) -> dict[str, object]:
+    return {"caps": {"standing": standing, "missing": [] if standing else ["rwd-public is missing"], **more}}
+
+
+NO_CAPS = {"agent": {"collectors": {"caps": {"ms": 0.1}}}}
+UNREAD = {"agent": {"collectors": {"caps": {"ms": 0.1, "error": "the kernel cannot be asked"}}}}
+
+
+@pytest.mark.parametrize("interval_s", [10, 60, 3600])
+def test_caps_that_do_not_stand_are_raised_with_the_second_report(interval_s: float) -> None:
+    """One report may have come while root was at work; the alert says what is missing, and goes as soon as all stands."""
+    alerts = Alerts()
+    assert alerts.step(100, capped(False)) == []
+    (raised,) = alerts.step(100 + interval_s, capped(False))
+    assert (raised.code, raised.data) == ("caps-not-standing", {"missing": ["rwd-public is missing"]})
+    (cleared,) = alerts.step(100 + 2 * interval_s, capped(True))
+    assert (cleared.raised, alerts.open) == (False, {})
+
+
+def test_a_report_of_each_second_leaves_root_its_time() -> None:
+    """Ten seconds, however many reports these are; one in between that is well begins anew."""
+    alerts = Alerts()
+    assert [alerts.step(second, capped(second == 5)) for second in range(14)] == [[]] * 14
+    assert [change.code for second in range(14, 17) for change in alerts.step(second, capped(False))] == ["caps-not-standing"]
+
+
+def test_a_bypass_is_raised_at_once() -> None:
+    """Hardware that forwards past the caps does so from the first packet on, however well they stand."""
+    alerts = Alerts()
+    (raised,) = alerts.step(100, capped(True, bypassed=True))
+    assert (raised.code, raised.data) == ("offload-bypasses-caps", {})
+    assert [change.raised for change in alerts.step(160, capped(True))] == [False]
+
+
+@pytest.mark.parametrize("report", [UNREAD, {}, {"agent": {}}, {"agent": {"collectors": {}}}])
+def test_caps_that_could_not_be_read_change_nothing(report: dict[str, object]) -> None:
+    """What is open stays open, and nothing is called well."""
+    alerts = Alerts()
+    for at in (100, 160):
+        alerts.step(at, capped(False, bypassed=True))
+    assert alerts.step(220, report) == [] and set(alerts.open) == {"caps-not-standing", "offload-bypasses-caps"}
+    assert not Alerts().calm and "caps-not-standing" not in alerts.calm
+
+
+def test_caps_that_nobody_wants_any_more_are_no_problem() -> None:
+    """The part is gone and its collector had no error: both alerts go."""
+    alerts = Alerts()
+    for at in (100, 160):
+        alerts.step(at, capped(False, bypassed=True))
+    assert {(change.code, change.raised) for change in alerts.step(220, NO_CAPS)} == {("caps-not-standing", False), ("offload-bypasses-caps", False)}
+
+
 def test_every_code_is_in_the_table_once() -> None:
     """The codes of the contract that exist now."""
     codes = Alerts.codes()
@@ -249,6 +301,8 @@ def test_every_code_is_in_the_table_once() -> None:
             "flash-full",
             "memory-low",
             "conntrack-full",
+            "offload-bypasses-caps",
+            "caps-not-standing",
             "certificate-expiring",
             "clock-untrusted",
             "push-refused",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -20,6 +21,7 @@ from agent.change import OnAir
 from agent.desk import sha256
 from agent.errors import Rejected, Unavailable
 from agent.flash import Flash
+from agent.limits import Limits
 from agent.router.store_simulated import SimulatedStore
 from agent.wire.keyfile import public_key
 from tests.pushes import DOCUMENT, FAST, KEY, OTHER_KEY, SSID, Jump, Place, place, signed
@@ -53,6 +55,18 @@ def confirmed(there: Place, revision: int = 7, config: dict[str, Any] | None = N
     there.push(revision, config)
     assert there.run_confirmed(jump) == 0 and there.reported()["state"] == "confirmed", there.reported()
     return jump
+
+
+def test_what_nobody_tells_of_is_tended_while_a_push_waits(there: Place) -> None:
+    """Each second: the daemon's word may take minutes, and a network made anew in between is to have its caps all the same."""
+    jump, tended = Jump(), list[float]()
+    store = faulty(there, tend=lambda asked=None: tended.append(jump.slept_s) if asked == b"1" else None)
+    there.put("stations", b"1")
+    there.push(7, confirm_within_s=60)
+    jump.then = lambda: there.confirm() if jump.slept_s > 40 else None
+    assert there.run(jump.clock, store, limits=FAST._replace(live_gap_s=5.0, poll_s=4.0)) == 0
+    assert there.reported()["state"] == "confirmed" and jump.slept_s > 40
+    assert max(later - sooner for sooner, later in itertools.pairwise(tended)) <= 1.0
 
 
 # The ways a push ends.
@@ -575,7 +589,7 @@ class End(Exception):
     """The test has seen enough of a watcher."""
 
 
-def watch(there: Place, jump: Jump, turns: int, each: Callable[[int], None], store: SimulatedStore | None = None) -> None:
+def watch(there: Place, jump: Jump, turns: int, each: Callable[[int], None], store: SimulatedStore | None = None, limits: Limits = FAST) -> None:
     """Watch for some breaths; `each` plays the world."""
     number = 0
 
@@ -588,7 +602,7 @@ def watch(there: Place, jump: Jump, turns: int, each: Callable[[int], None], sto
 
     jump.then = then
     with pytest.raises(End):
-        there.run(jump.clock, store, mode="watch")
+        there.run(jump.clock, store, mode="watch", limits=limits)
 
 
 def hindered(there: Place, until: str) -> Place:
@@ -694,6 +708,34 @@ def test_the_watcher_outlives_what_nobody_thought_of(there: Place, monkeypatch: 
     there.push(7)
     watch(there, Jump(), 60, lambda number: there.confirm())
     assert there.reported()["state"] == "confirmed"
+
+
+def test_the_watcher_looks_after_the_caps_whatever_becomes_of_the_flash(there: Place) -> None:
+    """A network made anew gets its filters although no push can begin and none can be finished."""
+    store, tended = there.store(), list[object]()
+    store.tend = lambda asked=None: tended.append(asked)  # type: ignore[method-assign]  # a fake
+    for name in ("judged.new", "verified.new", "step.new", "applier.new"):
+        (there.folder / "apply" / name).mkdir()
+    shutil.rmtree(there.folder / "state")
+    (there.folder / "state").write_bytes(b"no directory")
+    watch(there, Jump(), 3, lambda number: None, store)
+    assert len(tended) >= 3 and not (there.folder / "run/status/config.json").exists()
+
+
+def test_the_watcher_follows_the_way_out(there: Place) -> None:
+    """A cap of the uplink goes with it, some minutes after another device leads out."""
+    jump, store = Jump(), there.store()
+    there.push(7, {"uplink": {"cap": {"down_mbps": 50}}})
+    there.run_confirmed(jump, store)
+    real, caps = store.facts, Path(store.paths()["caps"])
+
+    def each(number: int) -> None:
+        if number == 3:
+            store.facts = lambda tree: real(tree)._replace(uplink="wwan0")  # type: ignore[method-assign]  # another way out
+
+    assert caps.read_bytes() == b"v 1\nuplink 50000 - wan\n"
+    watch(there, jump, 150, each, store, FAST._replace(follow_s=5.0))
+    assert caps.read_bytes() == b"v 1\nuplink 50000 - wwan0\n" and there.reported()["state"] == "confirmed"
 
 
 @pytest.mark.parametrize("mode", ["once", "watch"])

@@ -17,7 +17,7 @@ import paho.mqtt
 import pytest
 
 from agent.broker import Connected, Flooded, Lost, Message, Published, Refused
-from agent.wire import messages
+from agent.wire import messages, topics
 from tests.mosquitto import Mosquitto, Observer, free_port
 from tests.netns import Namespace
 from tests.pki import Authority
@@ -862,16 +862,17 @@ def test_a_packet_too_large_is_never_gathered_and_does_not_come_again(mosquitto:
 
 
 @needs_mosquitto
-def test_a_packet_too_large_that_is_retained_costs_only_the_pushes(mosquitto: Mosquitto) -> None:
-    """It would come with every connection: after the second all but the pushes is subscribed to, and they again after a while."""
-    mosquitto.publish(f"{ROOT}/config/desired", b"x" * 300_000, retain=True)
-    subscriptions = ("ack", "config/desired")
+@pytest.mark.parametrize(("topic", "subscription"), [("config/desired", "config/desired"), ("command/x", topics.COMMANDS)])
+def test_a_packet_too_large_that_is_retained_costs_only_pushes_and_commands(mosquitto: Mosquitto, topic: str, subscription: str) -> None:
+    """It would come with every connection: after the second all but those is subscribed to, and they again after a while."""
+    mosquitto.publish(f"{ROOT}/{topic}", b"x" * 300_000, retain=True)
+    subscriptions = ("ack", subscription)
     with Relay(mosquitto.port, v5="refuse") as relay, Turning(port=relay.port, subscriptions=subscriptions, limits={"narrow_s": 1.5}) as agent:
         assert agent.event(Flooded, 20).limit == 262_144
         assert agent.broker.status().reconnects == 2
         agent.until(lambda: agent.broker.room() == 16)
         mosquitto.publish(f"{ROOT}/ack", b"sane")
         assert agent.event(Message) == Message("ack", b"sane", False)
-        mosquitto.publish(f"{ROOT}/config/desired", b"jws", retain=True)
-        assert agent.event(Message) == Message("config/desired", b"jws", True)
+        mosquitto.publish(f"{ROOT}/{topic}", b"jws", retain=True)
+        assert agent.event(Message) == Message(topic, b"jws", True)
         assert agent.broker.status().reconnects == 2

@@ -17,8 +17,8 @@ import jsonschema
 import pytest
 
 from agent.daemon import Daemon
-from agent.errors import Rejected
-from agent.records import Board, Dhcp, Host, Interface, Radio, Reach
+from agent.errors import Rejected, Unavailable
+from agent.records import Board, Bss, Caps, Dhcp, Host, Interface, Radio, Reach, Station
 from agent.router import backends
 from agent.run_dir import STATE_FILE, hold
 from agent.settings import Settings
@@ -226,6 +226,95 @@ def test_no_report_is_without_a_sample(tmp_path: Path) -> None:
     assert all(report.get("interfaces") for report in made)
 
 
+def test_caps_are_read_once_a_report_and_at_its_end(tmp_path: Path) -> None:
+    """Six samples, one reading, and what it says is of the very moment of the report; reports that come late have one too."""
+    clock, read_at = FakeClock(), []
+
+    def caps() -> Caps:
+        read_at.append(clock.at)
+        return Caps(True)
+
+    daemon = Daemon(settings_of(tmp_path), FakeRouter(clock, interfaces=traffic(clock), caps=caps))
+    turn_until(daemon, lambda: clock.at >= 1000 + 3600)
+    assert read_at == [report["uptime_s"] for report in reports(daemon)]
+    for turn in range(400):
+        clock.move((0.0, 45, 30, 97, 2)[turn % 5])
+        daemon.turn()
+    assert all(report["caps"] == {"standing": True, "missing": []} for report in reports(daemon))
+
+
+def test_caps_that_do_not_stand_are_an_alert_in_the_report(tmp_path: Path) -> None:
+    """In the second report and as long as it is so; a kernel that cannot be asked changes nothing."""
+    clock = FakeClock()
+    router = FakeRouter(clock, caps=Caps(True, ("rwd-public is missing",)))
+    daemon = Daemon(settings_of(tmp_path), router)
+    for reading in (Caps(True, ("rwd-public is missing",)), Unavailable("timed out"), Caps(True), Caps(True, (), (), True), Caps()):
+        router.caps = reading
+        until = clock.at + 120
+        turn_until(daemon, lambda until=until: clock.at >= until)
+    told = [(report.get("caps", {}).get("standing"), report["alerts"]) for report in reports(daemon)]
+    no, by = ["caps-not-standing"], ["offload-bypasses-caps"]
+    assert told == [(False, []), (False, no), (None, no), (None, no), (True, []), (True, []), (True, by), (True, by), (None, []), (None, [])]
+
+
+def test_caps_that_do_not_stand_are_told_to_root(tmp_path: Path) -> None:
+    """When the second report finds them so, and once in five minutes; who could not be told is told with the next report."""
+    clock = FakeClock()
+    router = FakeRouter(clock, caps=Caps(True, ("rwd-public is missing",)))
+    daemon = Daemon(settings_of(tmp_path), router)
+    turn_until(daemon, lambda: clock.at >= 1000 + 600)
+    assert router.told == ["caps", "caps"]
+    router.caps = Caps(True)
+    turn_until(daemon, lambda: clock.at >= 1000 + 1200)
+    assert router.told == ["caps", "caps"]
+
+
+def test_a_report_out_of_turn_has_what_is_read_once_a_report(tmp_path: Path) -> None:
+    """Without it the city would read that no cap is wanted; the samples keep their own times."""
+    clock, read_at = FakeClock(), []
+
+    def caps() -> Caps:
+        read_at.append(clock.at)
+        return Caps(True)
+
+    router = FakeRouter(clock, interfaces=traffic(clock), caps=caps)
+    daemon = Daemon(settings_of(tmp_path), router)
+    turn_until(daemon, lambda: clock.at >= 1000 + 85)
+    clock.move(3)
+    daemon.report_now()
+    turn_until(daemon, lambda: clock.at >= 1000 + 300)
+    assert all(report["caps"] == {"standing": True, "missing": []} for report in reports(daemon))
+    assert sum(at % 10 == 3 for at in read_at) == 1 and sum(at % 10 == 0 for at in read_at) == len(read_at) - 1
+
+
+def test_stations_that_come_where_each_is_capped_ring_root(tmp_path: Path) -> None:
+    """Once for all that came between two samples; again when root could not be told; never where no station is capped."""
+    clock, macs = FakeClock(), ["02:00:00:00:00:01"]
+    bss = Bss("wlan0", "phy0", "2g", "RW", None, True, None, None)
+    router = FakeRouter(clock, bss=[bss], stations=lambda _: [Station(mac, "wlan0", True, None, None, None) for mac in macs])
+    daemon = Daemon(settings_of(tmp_path), router)
+
+    def later(seconds: float = 70.0) -> list[str]:
+        router.told.clear()
+        until = clock.at + seconds
+        turn_until(daemon, lambda: clock.at >= until)
+        return list(router.told)
+
+    assert later() == []
+    router.caps = Caps(True, (), ("wlan0",))
+    assert later() == ["stations"]
+    assert later() == []
+    macs.extend(("02:00:00:00:00:02", "02:00:00:00:00:03"))
+    assert later() == ["stations"]
+    router.is_deaf = True
+    macs.append("02:00:00:00:00:04")
+    assert len(later()) > 3
+    router.is_deaf = False
+    assert later() == ["stations"]
+    router.bss = [7]
+    assert later() == []
+
+
 def test_a_radio_that_is_nonsense_does_not_end_the_daemon(tmp_path: Path) -> None:
     """Rows without name and state make no events and no crash; the part is missing and its collector named."""
     clock = FakeClock()
@@ -280,6 +369,21 @@ def test_a_reload_is_told_from_a_stop(tmp_path: Path) -> None:
         daemon = Daemon(settings_of(tmp_path), FakeRouter())
         assert run_until(daemon, lambda daemon=daemon: daemon.outbox.figures().count >= 2, number) is is_reload
         daemon.outbox.close()
+
+
+def test_who_ends_it_does_not_find_it_begun_anew_by_a_command(tmp_path: Path) -> None:
+    """SIGTERM stands, also where `restart-agent` comes to its end in the same turn."""
+    router = FakeRouter()
+    daemon = Daemon(settings_of(tmp_path), router)
+
+    def host() -> Host:
+        os.kill(os.getpid(), signal.SIGTERM)
+        daemon.commands._begin_anew()
+        raise Unavailable("the agent is being ended")
+
+    router.host = host  # type: ignore[method-assign]  # a fake
+    assert daemon.run() is False
+    daemon.outbox.close()
 
 
 def test_a_reader_of_the_state_file_sees_it_whole(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from agent import enroll, revisions, settings, wall
+from agent import enroll, folder, revisions, settings, wall
 from agent.errors import Rejected
 from agent.flash import Flash
 from agent.settings import Faults
@@ -235,7 +235,7 @@ def test_settings_that_no_daemon_would_take_are_refused(box: Box) -> None:
 def test_a_run_that_was_cut_short_is_finished_by_the_next(box: Box) -> None:
     """Also when the next one is refused for its bundle: what counts already is put under the usual names."""
     box.enroll()
-    aside = box.etc / enroll.NEW
+    aside = box.etc / folder.NEW
     box.enroll(turn=1)
     wanted = box.seen()
     box.enroll(turn=0)
@@ -278,7 +278,7 @@ def test_a_link_is_not_followed(name: str, box: Box, tmp_path: Path) -> None:
 
 def test_two_at_once_do_not_mix(box: Box) -> None:
     """The second is told to wait."""
-    with enroll._locked(str(box.etc)), pytest.raises(Rejected, match="another rwagent enroll is at work"):
+    with folder.locked(str(box.etc)), pytest.raises(Rejected, match="another rwagent enroll is at work"):
         box.enroll()
 
 
@@ -291,8 +291,8 @@ def test_without_the_daemons_group_it_says_what_to_do() -> None:
         grp.getgrnam("rwagent")
     except KeyError:
         with pytest.raises(Rejected, match=r"there is no group rwagent.*addgroup --system rwagent"):
-            enroll._group("openwrt")
-    assert enroll._group("simulated") is None
+            folder.group("openwrt")
+    assert folder.group("simulated") is None
 
 
 def test_the_broker_may_be_an_address_and_a_port(tmp_path: Path) -> None:

@@ -219,10 +219,28 @@ def test_a_push_that_is_too_long_is_handed_up_as_far_as_tells_so() -> None:
     assert talk.link.ignored == 1
 
 
-def test_a_narrow_connection_subscribes_to_the_pushes_later() -> None:
+def test_a_narrow_connection_subscribes_to_pushes_and_commands_later() -> None:
     """Not with the rest, but by themselves; a refused one is called by its own name."""
-    talk = Talk(plan=PLAN._replace(subscriptions=("ack", "config/desired", "config/plan"), is_narrow=True)).born()
+    talk = Talk(plan=PLAN._replace(subscriptions=("ack", "config/desired", "config/plan", topics.COMMANDS), is_narrow=True)).born()
     assert [topic for topic, _ in talk.session.asked] == [f"{ROOT}/{below}" for below in ("presence", "echo", "ack")]
     talk.link.widen()
-    assert [topic for topic, _ in talk.session.asked[3:]] == [f"{ROOT}/{below}" for below in ("config/desired", "config/plan")]
+    assert [topic for topic, _ in talk.session.asked[3:]] == [f"{ROOT}/{below}" for below in ("config/desired", "config/plan", "command/+")]
     assert not talk.link.is_narrow
+
+
+def test_a_command_is_handed_up_by_its_name() -> None:
+    """Whatever its name; what is beside the grammar, another's, or not asked for is ignored."""
+    talk = Talk(plan=PLAN._replace(subscriptions=("ack", topics.COMMANDS))).born()
+    others = (f"{ROOT}/command/A", f"{ROOT}/command/a/result", f"{ROOT}/command/+", f"x/{ROOT}/command/a", f"{ROOT}x/command/a")
+    talk.hear(1, Arrived(f"{ROOT}/command/locate", b"jws", True), *(Arrived(topic, b"jws", False) for topic in others))
+    assert [event for event in talk.events if isinstance(event, Message)] == [Message("command/locate", b"jws", True)]
+    plain = Talk().born()
+    plain.hear(1, Arrived(f"{ROOT}/command/locate", b"jws", False))
+    assert not [event for event in plain.events if isinstance(event, Message)]
+
+
+def test_a_command_that_is_too_long_is_handed_up_as_far_as_tells_so() -> None:
+    """Like a push."""
+    talk = Talk(plan=PLAN._replace(subscriptions=(topics.COMMANDS,))).born()
+    talk.hear(1, Arrived(f"{ROOT}/command/locate", b"x" * 100_000, False))
+    assert [len(event.payload) for event in talk.events if isinstance(event, Message)] == [60_001]

@@ -185,6 +185,17 @@ def test_run_ends_on_sigterm_with_exit_0(running: Running) -> None:
     assert running.process.wait(WITHIN_S) == 0
 
 
+@pytest.mark.needs("strace")
+def test_run_listens_for_sigterm_before_it_reads_anything(tmp_path: Path) -> None:
+    """Process 1 of a jail is not told of a signal that it has no handler for: a stop would come to nothing while the settings are read."""
+    file = tmp_path / "there-is-none.toml"
+    command = ["strace", "-e", "trace=rt_sigaction,open,openat", sys.executable, "-m", "agent", "run", "--config", str(file)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=WITHIN_S, check=False)
+    seen = [at for at, line in enumerate(done.stderr.splitlines()) if "rt_sigaction(SIGTERM, {sa_handler=0x" in line or f'"{file}"' in line]
+    lines = done.stderr.splitlines()
+    assert done.returncode == 2 and "sa_handler=0x" in lines[seen[0]] and str(file) in lines[seen[1]]
+
+
 def test_a_reload_takes_the_new_settings(config: Path, running: Running) -> None:
     """SIGHUP: the same process reads its file again."""
     config.write_text(config.read_text().replace("rw-0501", "rw-0502"))

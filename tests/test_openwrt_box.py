@@ -373,7 +373,7 @@ def test_a_service_that_reloads_does_not_block_it(box: Box) -> None:
 def test_a_missing_program(box: Box) -> None:
     """Its start gives 0; procd tries, gives up, and says so (svc-missing-binary)."""
     box.service("rigmiss", ["/nosuch/bin"], respawn=(3600, 1, 2))
-    script = str(box.init / "rigmiss")
+    script = str(box.init_d / "rigmiss")
     assert box.run(script, "start").returncode == 0
     box.wait_for(lambda: box.procd.status("rigmiss") == ("not running", 5))
     assert box.procd.listed()["rigmiss"]["instances"] == {

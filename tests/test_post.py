@@ -11,7 +11,7 @@ import pytest
 
 from agent.broker import Connected, Event, Lost, Message
 from agent.outbox import Outbox
-from agent.post import Post
+from agent.post import MOST_APART, Post
 from tests.fakes.broker import FakeBroker
 from tests.fakes.router import FakeClock
 from tests.reports import BOOT, event, report
@@ -343,3 +343,89 @@ def test_what_is_not_the_posts_is_given_on_in_order(at: Office) -> None:
     assert [type(event) for event in at.others] == [Connected, Message, Message, Lost]
     assert at.others[1:3] == [Message("config/desired", b"a", True), Message("config/plan", b"b", False)]
     assert at.post.drain() == []
+
+
+def test_what_is_about_different_things_waits_side_by_side(at: Office) -> None:
+    """Of one topic and thing the newest, of one topic and two things both; whose waiting is bounded."""
+    for payload, about in ((b"1", "a"), (b"2", "b"), (b"3", "a")):
+        at.post.say("command/locate/result", payload, about)
+    assert at.post.is_under_way("command/locate/result", "a") and not at.post.is_under_way("command/locate/result")
+    at.broker.connect()
+    at.turn()
+    assert sorted((sent.payload, sent.retain) for sent in at.broker.on("command/locate/result")) == [(b"2", False), (b"3", False)]
+    at.broker.acknowledge()
+    at.turn()
+    assert not at.post.is_under_way("command/locate/result", "a")
+    at.broker.lose()
+    at.turn()
+    at.post.announce("info", b"who")
+    for number in range(100):
+        at.post.say("command/locate/result", b"%d" % number, str(number))
+    at.broker.connect()
+    while at.post.is_under_way("command/locate/result", "99") or at.post.is_under_way("info"):
+        at.turn()
+        at.broker.acknowledge()
+    assert [sent.payload for sent in at.broker.on("command/locate/result")[2:]] == [b"%d" % number for number in range(68, 100)] and at.broker.on("info")
+
+
+def test_answers_that_nobody_will_have_are_given_up(at: Office) -> None:
+    """A broker that makes us answer and refuses each answer does not fill our memory, in this session or the next; what is retained goes again."""
+    at.broker.connect()
+    at.post.announce("info", b"news")
+    for number in range(200):
+        at.post.say("command/locate/result", b"{}", f"id-{number}")
+        at.turn()
+        at.broker.refuse(at.broker.sent[-1].token)
+        at.turn()
+    sent = len(at.broker.sent)
+    assert not at.post.is_under_way("command/locate/result", "id-7")
+    at.broker.lose()
+    at.turn()
+    at.broker.connect()
+    at.turn()
+    assert len(at.broker.sent) - sent <= 1
+
+
+def test_what_waits_about_many_things_is_bounded(at: Office) -> None:
+    """The newest are kept, also of what was on its way when a connection was lost."""
+    for session in range(4):
+        for number in range(20):
+            at.post.say("command/locate/result", b"{}", f"id-{session}-{number}", b"short")
+        at.broker.connect()
+        at.turn()
+        at.broker.lose()
+        at.turn()
+    at.broker.connect()
+    for _ in range(9):
+        at.turn()
+        at.broker.acknowledge()
+    assert not at.post.is_under_way("command/locate/result", "id-3-19") and len(at.broker.sent) <= 4 * 16 + MOST_APART
+    assert not [value for value in vars(at.post).values() if isinstance(value, dict) and value]
+
+
+def test_what_is_too_long_for_this_broker_is_said_shorter(at: Office) -> None:
+    """Once; the short word is refused as well only where nothing at all is taken."""
+    at.broker.connect()
+    at.post.say("command/logs/result", b"long", "id-1", b"short")
+    for _ in range(3):
+        at.turn()
+        if at.broker.sent:
+            at.broker.refuse(at.broker.sent[-1].token)
+    assert [one.payload for one in at.broker.sent] == [b"long", b"short"]
+
+
+@pytest.mark.parametrize("first", ["acknowledged", "refused"])
+def test_what_is_said_shorter_is_of_the_long_word_alone(at: Office, first: str) -> None:
+    """An older word about the same may be under way beside it: what becomes of that one says nothing of the long one."""
+    at.broker.connect()
+    at.post.say("command/logs/result", b"running", "id-1")
+    at.turn()
+    at.post.say("command/logs/result", b"long", "id-1", b"short")
+    at.turn()
+    running, long = at.broker.sent
+    (at.broker.acknowledge if first == "acknowledged" else at.broker.refuse)(running.token)
+    at.turn()
+    assert [one.payload for one in at.broker.sent] == [b"running", b"long"]
+    at.broker.refuse(long.token)
+    at.turn()
+    assert [one.payload for one in at.broker.sent] == [b"running", b"long", b"short"]

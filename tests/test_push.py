@@ -610,6 +610,14 @@ def test_a_refused_plan_is_told_on_its_own_topic(at: Bench) -> None:
 # Asked for again.
 
 
+def test_a_command_is_no_plan(at: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """What comes on a command's topic is the commands' own to judge: no word about a plan, and not counted as a push."""
+    at.connect()
+    at.bring("command/locate", unsigned(kind="command"))
+    at.move(30)
+    assert (at.said(RESULT), at.lies("plan"), at.push.figures().refused, caplog.text) == ([], None, 0, "")
+
+
 def test_the_same_push_again_repeats_its_verdict_without_root(at: Bench) -> None:
     """Somebody who publishes the confirmed push once more hears so, at most once in ten seconds; root is not asked."""
     at.connect()

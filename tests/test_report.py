@@ -94,6 +94,18 @@ def test_a_reading_that_is_nonsense_costs_its_own_part() -> None:
     assert "TypeError" in collectors["bad"]["error"]
 
 
+@pytest.mark.parametrize("missing", ["rwd-public is missing", [1], [["x"]], [None], ["x" * 257], {"a": 1}])
+def test_what_is_missing_is_a_list_of_texts(missing: object) -> None:
+    """All else costs the part, and is named."""
+
+    class Caps(Adder):
+        def part(self, _at: float) -> Part:
+            return {"caps": {"standing": False, "missing": missing}}
+
+    report = reporter(caps=Caps).build("rw-0501", "b1946ac92492d234", 1, MOMENT, {})
+    assert "caps" not in report and "missing is no list" in report["agent"]["collectors"]["caps"]["error"]  # type: ignore[index]
+
+
 def test_a_radio_that_is_down_says_whether_it_is_missed() -> None:
     """`wanted` is a truth, and passes as one."""
     off = Radio("radio0", "phy0", "5g", None, None, None, None, None, None, None, up=False, wanted=False)

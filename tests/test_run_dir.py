@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from agent.errors import Rejected
-from agent.run_dir import STATE_FILE, StateFile, hold, is_held
+from agent.run_dir import MARK, STATE_FILE, StateFile, crash_of, hold, is_held, note_crash, take_mark
 
 
 def test_it_is_made_and_held(tmp_path: Path) -> None:
@@ -87,3 +89,55 @@ def test_who_only_looks_sees_whether_it_is_held(tmp_path: Path) -> None:
     assert is_held(str(tmp_path))
     os.close(lock)
     assert not is_held(str(tmp_path))
+
+
+def test_who_only_looks_does_not_wait_for_a_fifo(tmp_path: Path) -> None:
+    """`rwagent status` is root's, and the directory is not."""
+    os.mkfifo(tmp_path / "lock")
+    code = "import sys; from agent.run_dir import is_held; print(is_held(sys.argv[1]))"
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=10, check=True)
+    assert done.stdout == "False\n"
+
+
+def test_it_is_held_by_what_the_image_before_handed_over(tmp_path: Path) -> None:
+    """No second one comes between two images; the programs we start do not get it."""
+    lock = hold(str(tmp_path))
+    os.set_inheritable(lock, True)
+    assert hold(str(tmp_path), str(lock)) == lock
+    assert not os.get_inheritable(lock)
+    os.close(lock)
+
+
+def test_a_crash_is_noted_in_the_mark_that_is_there(tmp_path: Path) -> None:
+    """Behind what stands in it; without a mark, or through a link, nothing is written."""
+    note_crash(str(tmp_path), "early")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / MARK).write_text("0123456789abcdef")
+    note_crash(str(tmp_path), "ValueError at agent.report:41\u2028")
+    assert (tmp_path / MARK).read_text() == "0123456789abcdefValueError at agent.report:41?"
+    take_mark(str(tmp_path))
+    take_mark(str(tmp_path))
+    (tmp_path / MARK).symlink_to(tmp_path / "target")
+    (tmp_path / "target").touch()
+    note_crash(str(tmp_path), "late")
+    assert (tmp_path / "target").read_text() == ""
+
+
+def test_a_crash_is_named_by_type_and_last_place_of_ours() -> None:
+    """Not by its text, which may hold a secret."""
+    try:
+        hold("\0")
+    except ValueError as error:
+        named = crash_of(error, error.__traceback__)
+    assert named.startswith("ValueError at agent.run_dir:") and named.rpartition(":")[2].isdigit()
+    assert crash_of(ValueError("secret"), None) == "ValueError at ?"
+
+
+def test_what_ends_the_process_is_noted_and_still_told(tmp_path: Path) -> None:
+    """Also while modules are imported; the traceback goes where it always goes, and who was told no run_dir notes nothing."""
+    (tmp_path / MARK).touch()
+    code = "import sys; from agent import run_dir; run_dir.tell_crashes(sys.argv); import agent.nothing_of_the_kind"
+    for words in ([], ["--run-dir"], ["--run-dir", str(tmp_path)]):
+        done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 1 and "No module named" in done.stderr
+    assert (tmp_path / MARK).read_text() == "ModuleNotFoundError at ?"

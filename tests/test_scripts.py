@@ -168,7 +168,35 @@ def test_a_story_that_failed_in_the_crowd_is_run_once_more_alone(tree: Tree) -> 
     status, said = tree.run(RWAGENT_REQUIRE_COMPONENTS="1", BROKEN="tests", TESTS_SAY=ONE_FAILED)
     assert (status, said.splitlines()[-1]) == (0, "17 passed, 0 failed"), said
     assert "passed only alone: tests/test_x.py::test_y[1]" in said.splitlines()
-    assert max(said.index(f"-- {lane}: ") for lane in ("vm", "mutants", "pythons", "city")) < said.index("-- alone\n") < said.index("| what | budget |")
+    assert max(said.index(f"-- {lane}: ") for lane in ("vm", "mutants", "pythons", "city")) < said.index("-- alone-tests\n") < said.index("| what | budget |")
+
+
+OTHER_PYTHON = r"""#!/bin/bash
+case "$*" in
+    *-m\ venv*) mkdir -p "${@: -1}/bin" && cp "$0" "${@: -1}/bin/python" ;;
+    *--last-failed*) echo "${ALONE_SAYS:-1 passed in 1.00s}"; [[ ! ${ALONE_SAYS-} ]] ;;
+    *'-m pytest'*) printf 'FAILED tests/test_z.py::test_slow - late\n1 failed, 4 passed in 1.00s\n'; exit "${OTHER_ENDS:-1}" ;;
+    *version_info*) echo 3.13 ;;
+esac
+"""
+
+
+def test_what_failed_under_another_python_is_run_once_more_alone_too(tree: Tree) -> None:
+    """Those run behind everybody else, where a deadline can pass for no fault of the code."""
+    program(tree.folder / "bin/python3.13", OTHER_PYTHON)
+    status, said = tree.run(RWAGENT_REQUIRE_COMPONENTS="1")
+    assert (status, said.splitlines()[-1]) == (0, "22 passed, 0 failed"), said
+    assert "passed only alone: tests/test_z.py::test_slow" in said.splitlines()
+
+
+@pytest.mark.parametrize("how", [{"ALONE_SAYS": "1 failed in 1.00s"}, {"OTHER_ENDS": "2"}])
+def test_what_fails_alone_or_breaks_off_under_another_python_is_a_fault(tree: Tree, how: dict[str, str]) -> None:
+    """And its name stands at the end."""
+    program(tree.folder / "bin/python3.13", OTHER_PYTHON)
+    status, said = tree.run(RWAGENT_REQUIRE_COMPONENTS="1", **how)
+    assert (status, "passed only alone" in said) == (1, False), said
+    at = said.splitlines().index("FAILED: pythons")
+    assert said.splitlines()[at + 1] == "tests/test_z.py::test_slow"
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,15 @@ def test_readings_and_times_of_good_collectors() -> None:
     assert (sample.moments, sample.errors) == ({"a": 1000.0, "b": 1000.0}, {})
 
 
+def test_one_of_once_a_report_is_read_before_the_report_only() -> None:
+    """The other samples neither read it nor time it."""
+    seldom = SimpleNamespace(NAME="b", collect=good, IS_ONCE_A_REPORT=True)
+    sensing = Sensing(shelf(a=good) | {"b": seldom}, BUDGET_S)
+    samples = [sensing.sample(FakeRouter(), is_last) for is_last in (False, True, False)]
+    assert [set(sample.readings) for sample in samples] == [set(sample.milliseconds) for sample in samples] == [{"a"}, {"a", "b"}, {"a"}]
+    assert [sample.errors for sample in samples] == [{}, {}, {}]
+
+
 ERRORS = [Unavailable("no such file: /proc/x"), ValueError("bad"), KeyError("k"), RecursionError(), MemoryError(), OSError(5, "I/O error")]
 
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent import status
+from agent import run_dir, status
 
 STATE = {
     "v": 1,
@@ -53,6 +53,18 @@ def broker(**changes: object) -> dict[str, object]:
 def test_a_connected_agent_is_connected(tmp_path: Path, agent: int) -> None:
     """A living process whose last word is connected."""
     assert status.is_connected(write(tmp_path, agent))
+
+
+def test_a_jailed_agent_is_known_by_its_lock(tmp_path: Path) -> None:
+    """In a jail its number is 1, which is somebody else's out here."""
+    assert write(tmp_path, 1).why == "process 1 is gone"
+    lock = run_dir.hold(str(tmp_path))
+    try:
+        seen = write(tmp_path, 1)
+        assert seen.is_running and "running, in its jail, wrote" in status.render(seen)
+    finally:
+        os.close(lock)
+    assert not write(tmp_path, 1).is_running
 
 
 def test_the_table_of_a_connected_agent(tmp_path: Path, agent: int) -> None:
@@ -171,3 +183,28 @@ def test_any_state_file_is_shown_or_called_damaged(tmp_path: Path, content: byte
     for one in (seen, seen._replace(is_running=True)):
         assert status.render(one)
         assert json.loads(status.to_json(one))["v"] == 1
+
+
+def test_safe_mode_is_said_with_what_to_do(tmp_path: Path, agent: int) -> None:
+    """Since when, after how many crashes, why, until when, and how to have it tried now; the outbox is left as it lies."""
+    told = {"since_s": 720.0, "crashes": 5, "last_crash": "ValueError at agent.report:41", "tries_again_in_s": 1080.0}
+    seen = write(tmp_path, agent, safe_mode=told)
+    text = status.render(seen)
+    assert "safe mode only presence, pushes and the command logs, after 5 crashes, the last one ValueError at agent.report:41; for 12 min 0 s" in text
+    assert "tries to run normally again in 18 min 0 s" in text and "/etc/init.d/rwagent restart" in text and "left as it lies" in text
+    assert json.loads(status.to_json(seen))["safe_mode"] == told
+
+
+def test_a_safe_mode_that_is_gone_is_not_running(tmp_path: Path) -> None:
+    """What it last said of safe mode is past."""
+    assert not status.is_safe(write(tmp_path, 2**22 + 1, safe_mode={"crashes": 5}))
+
+
+def test_safe_mode_is_the_agent_by_its_command_line(tmp_path: Path) -> None:
+    """It is another module than the daemon."""
+    pid = os.getpid()
+    (tmp_path / str(pid)).mkdir()
+    for module, lives in ((b"agent.safe", True), (b"agent.other", False)):
+        (tmp_path / str(pid) / "cmdline").write_bytes(b"python3\0-m\0" + module)
+        (tmp_path / "daemon.json").write_text(json.dumps(STATE | {"pid": pid}))
+        assert status.read(str(tmp_path), str(tmp_path)).is_running is lives

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from agent import __version__
 from agent.outbox import Outbox
 from agent.post import Post
 from agent.records import Radio
@@ -102,3 +103,13 @@ def test_what_happened_is_an_event_once(mouth: Mouth) -> None:
         mouth.changes({"uplink": {"state": "dns"}, "radios": [{"radio": "radio0", "up": False}]})
     kinds = [kind for kind, _ in mouth.events()]
     assert (kinds.count("uplink"), kinds.count("radio")) == (1, 1)
+
+
+def test_that_safe_mode_is_over_is_told_after_the_restart(mouth: Mouth) -> None:
+    """How long it was, and after how many crashes."""
+    mouth.telling.safe_mode = (1830.0, 6)
+    mouth.telling.greet(KEYS, SECTIONS)
+    assert mouth.events()[1:] == [
+        ("agent", {"state": "restart", "agent": __version__}),
+        ("agent", {"state": "safe-mode", "safe_mode_for_s": 1830.0, "crashes": 6}),
+    ]

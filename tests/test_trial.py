@@ -31,15 +31,15 @@ def there(tmp_path: Path) -> Place:
     return place(tmp_path)
 
 
-def carry_out(there: Place, store: SimulatedStore | None = None, jump: Jump | None = None, confirms: bool = True) -> Outcome:
-    """Try DOCUMENT as revision 7."""
+def carry_out(there: Place, store: SimulatedStore | None = None, jump: Jump | None = None, confirms: bool = True, document: Any = DOCUMENT) -> Outcome:
+    """Try a document as revision 7."""
     store, jump = store or there.store(), jump or Jump()
     if confirms:
         jump.then = there.confirm
     tree = store.tree()
-    made = plan.make(DOCUMENT, tree, store.facts(tree))
-    said = ConfigClaims("malang", "rw-0501", 7, 5, "siti", DOCUMENT, 30)
-    push = Push(b"push", said, claims.digest(DOCUMENT), made, tree, trial.read_all(store), 0)
+    made = plan.make(document, tree, store.facts(tree))
+    said = ConfigClaims("malang", "rw-0501", 7, 5, "siti", document, 30)
+    push = Push(b"push", said, claims.digest(document), made, tree, trial.read_all(store), 0)
     places = Places(str(there.folder / "state"), str(there.folder / "apply"))
     desk = Desk(there.settings, store.sections, jump.clock)
     box = Box(store, Flash(), places, there.scripts, jump.clock, wall.Inbox(str(there.folder / "run")), desk)
@@ -231,3 +231,54 @@ def test_a_stage_that_cannot_be_made_stops_it(there: Place) -> None:
     with pytest.raises(Stop) as stopped:
         carry_out(there)
     assert stopped.value.is_passing
+
+
+CAPPED = {"ssids": {"warga": DOCUMENT["ssids"]["warga"] | {"cap": {"down_mbps": 30}}}, "uplink": {"cap": {"up_mbps": 20}}}
+FILE_OF_CAPS = b"v 1\nssid warga 30000 - - - rw-warga-2g\nuplink - 20000 wan\n"
+
+
+def test_the_caps_are_placed_told_and_tested_like_a_package(there: Place) -> None:
+    """After the packages, which they are made of; journaled with what was there before, and without a way to take single edits back."""
+    store, told, journal = there.store(), list[str](), list[Any]()
+    real = store.reload
+
+    def reload(packages: Sequence[str]) -> None:
+        told.extend(packages)
+        journal.append(((there.pending / "after.caps").read_bytes(), (there.pending / "absent.caps").exists(), (there.pending / "undo.caps").exists()))
+        real(packages)
+
+    outcome = carry_out(there, replaced(store, reload=reload, undo=lambda *_: b"commit"), document=CAPPED)
+    assert outcome.memory.current == 7 and Path(store.paths()["caps"]).read_bytes() == FILE_OF_CAPS
+    assert told == ["wireless", "rwagent", "caps"] and journal == [(FILE_OF_CAPS, True, False)]
+
+
+def test_caps_that_do_not_stand_roll_the_push_back(there: Place) -> None:
+    """Although all is on air; the watcher has had its chance at each look."""
+    store, tended = there.store(), list[object]()
+    outcome = carry_out(there, replaced(store, standing=lambda name: "no queue on wan", tend=lambda *_: tended.append(1)), document=CAPPED)
+    assert outcome.memory.reported is not None and outcome.memory.reported["reason"] == "caps_not_standing"
+    assert outcome.memory.current is None and not Path(store.paths()["caps"]).exists() and len(tended) > 1
+
+
+def test_caps_must_stand_to_the_last(there: Place) -> None:
+    """Also those that a push leaves alone, if they stood before it; for others it is not to blame."""
+    carry_out(there, document=CAPPED)
+    more = {**CAPPED, "system": {"hostname": "balai"}}
+    for before, reason in ((None, "caps_not_standing"), ("gone", None)):
+        answers = iter([before])
+        store = replaced(there.store(), standing=lambda name: next(answers, "gone") if name == "caps" else None)  # noqa: B023  # used up at once
+        outcome = carry_out(there, store, document=more)
+        assert outcome.memory.reported is not None and outcome.memory.reported.get("reason") == reason
+
+
+def test_a_derived_file_that_somebody_spoilt_differs(there: Place) -> None:
+    """A document whose settings all stand is carried out all the same; no file and an empty one are the same."""
+    carry_out(there, document=CAPPED)
+    store = there.store()
+    made = plan.make(CAPPED, store.tree(), store.facts(store.tree()))
+    assert made.changes == () and trial.differing(made, trial.read_all(store)) == {}
+    Path(store.paths()["caps"]).unlink()
+    assert trial.differing(made, trial.read_all(store)) == {"caps": FILE_OF_CAPS}
+    outcome = carry_out(there, store, document=CAPPED)
+    assert outcome.memory.current == 7 and Path(store.paths()["caps"]).read_bytes() == FILE_OF_CAPS
+    assert trial.differing(plan.make({}, {}, store.facts({})), {"caps": None}) == {}

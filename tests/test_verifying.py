@@ -119,3 +119,17 @@ def test_a_check_that_cannot_be_counted_has_its_verdict(tmp_path: Path) -> None:
     (tmp_path / "verified.new").mkdir()
     gate.end(False)
     assert gate.refusals == 1
+
+
+def test_a_burst_is_paid_for(tmp_path: Path) -> None:
+    """Three at once after a pause, then one each ten seconds; another process goes on where the last was."""
+    jump, checked = Jump(), []
+    for _ in range(100):
+        gate = Gate(str(tmp_path), jump.clock, SPACING._replace(burst=3))
+        if gate.wait_s() == 0:
+            gate.begin()
+            gate.end(True)
+            checked.append(jump.uptime)
+        jump.uptime += 0.5
+    began = checked[0]
+    assert [round(at - began, 1) for at in checked] == [0, 0.5, 1, 10, 20, 30, 40]

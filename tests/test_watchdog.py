@@ -8,7 +8,7 @@ import sys
 DRIVER = """
 import sys, threading, time
 from agent.watchdog import Watchdog
-dog = Watchdog(0.4, 0.05)
+dog = Watchdog(0.4, 0.05, lambda: sys.stderr.write("the last word"))
 dog.start()
 for _ in range(int(sys.argv[1])):
     dog.pet()
@@ -30,6 +30,7 @@ def test_a_standstill_ends_the_process_with_a_traceback() -> None:
     done = run(1, "hang")
     assert done.returncode == 1
     assert "stands still" in done.stderr
+    assert "the last word" in done.stderr
     assert "in wait" in done.stderr
 
 
