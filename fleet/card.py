@@ -132,6 +132,7 @@ def point_as_json(point: Point) -> Document:
         "age_s": None if point.age_s is None else round(point.age_s, 1),
         **{"clients": figures.stations, "down_bps": figures.down_bps, "up_bps": figures.up_bps, "uplink": figures.uplink, "uplink_ms": figures.uplink_ms},
         **{"alerts": figures.problems, "not_measured": figures.notes, "clock": figures.clock, "outbox": figures.outbox, "ssids": figures.ssids},
+        "caps": figures.caps,
         "cpu_ratio": figures.cpu_ratio,
         "memory_free_ratio": None if figures.memory_free_ratio is None else round(figures.memory_free_ratio, 4),
         "config": None if config is None else _known({"state": config.state, "revision": config.revision, "reason": config.reason}),

@@ -13,11 +13,14 @@ from rich.table import Table
 from rich.text import Text
 
 from fleet.card import Availability, Card, Document
-from fleet.table import CONFIGS, DIM, GAP, SHAPES, printable
+from fleet.status import BYPASSED, MISSING, STANDING
+from fleet.table import CAPS, CONFIGS, DIM, GAP, SHAPES, printable
 from fleet.words import DAY_S, Clock, mbps, mib, number, percent, rupiah, several, span, whole
 
 MOST_ROWS = 16
 LONGEST = 120
+MOST_MISSING = 3
+CAPS_TOLD = {STANDING: "standing", MISSING: "not standing", BYPASSED: "standing, and hardware offload goes past them"}
 SOON_S = 60 * DAY_S
 Cell = Callable[[Document], "str | None"]
 Columns = tuple[tuple[int, str, Literal["left", "right"], Cell], ...]  # the highest rank goes first where there is no room; 0 stays
@@ -40,7 +43,7 @@ def _head(card: Card, clock: Clock) -> Text:
     text = Text(printable(point.id), "bold").append(f"  {shape} {point.state}", f"not bold {colour}")
     if point.was is not None:
         text.append(f" (was {point.was})", "not bold")
-    if point.since_at is not None and (point.was or point.state) in ("lost", "offline"):
+    if point.since_at is not None and (point.was or point.state) in ("lost", "offline", "safe-mode"):
         text.append(f" since {clock.ago(point.since_at)}", "not bold")
     if card.revoked_at is not None:
         text.append(f"  revoked {clock.ago(card.revoked_at)}", "bold red")
@@ -71,7 +74,7 @@ def _lines(card: Card, clock: Clock, now: float) -> Iterator[tuple[str, Text | s
         yield "Event", Text(f"{clock.at(event.at)}  {printable(event.kind)}{_told(event.data)}")
 
 
-def _report_lines(card: Card, clock: Clock) -> Iterator[tuple[str, str]]:
+def _report_lines(card: Card, clock: Clock) -> Iterator[tuple[str, Text | str]]:
     point, report = card.point, card.report
     if point.report_at is None:
         yield "Report", "none was ever heard"
@@ -83,6 +86,8 @@ def _report_lines(card: Card, clock: Clock) -> Iterator[tuple[str, str]]:
     moves = (_of(word, whole(stations.get(name))) for name, word in (("max", "at most"), ("joins", "joined"), ("leaves", "left")))
     yield "Clients", _joined(whole(stations.get("now")), *moves, _of("weak", percent(stations.get("weak_ratio"))))
     yield from _uplink_lines(report)
+    if card.point.figures.caps is not None:
+        yield "Caps", _caps(card.point.figures.caps, _table(report.get("caps")))
     yield from _box_lines(card)
 
 
@@ -105,6 +110,16 @@ def _box_lines(card: Card) -> Iterator[tuple[str, str]]:
     yield "Room", _joined(memory, flash, tracked)
     kept = (_of(name, whole(agent.get(name))) for name in ("outbox", "dropped", "reconnects"))
     yield "Agent", _joined(card.point.agent, *kept, _of("memory", mib(agent.get("rss_bytes"))), *card.point.figures.notes)
+
+
+def _caps(state: str, part: Document) -> Text:
+    """Say whether the caps stand, and what of them does not."""
+    missing = part.get("missing")
+    words = [one for one in missing if isinstance(one, str)] if isinstance(missing, list) else []
+    more = f" and {len(words) - MOST_MISSING} more" if len(words) > MOST_MISSING else ""
+    told = "" if state == STANDING or not words else f": {'; '.join(word[:LONGEST] for word in words[:MOST_MISSING])}{more}"
+    shape, colour = CAPS[state]
+    return Text(printable(f"{shape} {CAPS_TOLD[state]}{told}"), colour)
 
 
 def _way(word: str, wan: Document, name: str) -> str | None:

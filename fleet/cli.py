@@ -43,6 +43,7 @@ VERBS = {
         "plan": "Show what a push would change.",
         "push": "Change the config of access points.",
         "revert": "Put an earlier config back.",
+        "command": "Have access points do something now.",
     },
     "This program": {"completion": "Print the script that completes commands in your shell."},
 }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import ipaddress
 import json
 import math
 import re
@@ -26,6 +27,7 @@ SECURITY = ("open", "owe", "owe-transition", "psk2", "psk2-sae", "sae")
 KEYED = ("psk2", "psk2-sae", "sae")
 PAIRED, HALF_BYTES = "owe-transition", 3  # the hidden half's name is longer by "OWE"
 SSID_BYTES = 32
+FILTERS = ("cloudflare-family", "cleanbrowsing-family", "adguard-family", "opendns-familyshield")
 SECRET = ("key", "key_ref")  # the second may be the key itself, in the wrong place
 MOST_REMOVED, MOST_TOLD = 64, 30
 LONGEST_SHOWN = 60
@@ -35,6 +37,7 @@ _SSID = "1 to 32 bytes of UTF-8 (29 with owe-transition), without control charac
 _KEY = "a key of 8 to 63 printable ASCII characters"
 _COUNTRY = "a country's two capital letters (ISO 3166-1), such as ID"
 _HOSTNAME = "a host name of 1 to 63 characters: letters, digits and -, no - at either end of a label (RFC 1123)"
+_RESOLVER = "the address of a resolver that a router can reach, such as 1.1.1.3 or 2606:4700:4700::1113"
 _TIMEZONE = "a POSIX time zone such as WIB-7, not the name of a place"
 
 
@@ -95,11 +98,14 @@ _RADIO = _table(
         "country": _text(_COUNTRY, "^[A-Z]{2}$", 2),
     }
 )
+_ROUTED6 = (ipaddress.IPv6Network("2000::/3"), ipaddress.IPv6Network("fc00::/7"))
+_RESOLVERS = of("array", "a list of 1 to 4 addresses, each once", items=_text(_RESOLVER, "^[0-9A-Fa-f:.]+$", 45), minItems=1, maxItems=4, uniqueItems=True)
 SCHEMA = _table(
     {
         "ssids": _NETWORKS,
         "radios": _table(dict.fromkeys(BANDS, _RADIO)),
         "uplink": _table({"cap": _table(_RATES)}),
+        "dns": _table({"filter": _words(*FILTERS), "servers": _RESOLVERS}),
         "agent": _table({"report_interval_s": _whole(1, 3600), "sample_interval_s": _whole(1, 3600)}),
         "system": _table(
             {
@@ -219,11 +225,62 @@ def _across(document: Mapping[str, object]) -> Iterator[Fault]:
             yield from (Fault((*path, member), f"{_path((*path, member))} is set, expected none with security {security}") for member in given)
         if "6g" in entry["bands"] and security not in ("owe", "sae"):
             yield Fault((*path, "bands"), f'{_path((*path, "bands"))} has "6g" with security {security}, expected owe or sae there')
+        yield from _cap_faults((*path, "cap"), entry.get("cap"))
+    yield from _resolver_faults(document.get("dns"))
+    uplink = document.get("uplink", {})
+    assert isinstance(uplink, Mapping)
+    yield from _cap_faults(("uplink", "cap"), uplink.get("cap"))
     knobs = document.get("agent", {})
     assert isinstance(knobs, Mapping)
     if "sample_interval_s" in knobs and knobs["sample_interval_s"] > knobs.get("report_interval_s", -1):
         most = f"at most agent.report_interval_s, which is {knobs.get('report_interval_s', 'not set')}"
         yield Fault(("agent", "sample_interval_s"), f"agent.sample_interval_s is {knobs['sample_interval_s']}, expected {most}")
+
+
+def _resolver_faults(part: object) -> Iterator[Fault]:
+    if not isinstance(part, Mapping):
+        return
+    if len(part) != 1:
+        # Two levels may each have named one.
+        hint = f'; {REMOVE} = ["dns.filter"] takes out what an outer level set' if part else ""
+        yield Fault(("dns",), f"dns has {' and '.join(part) or 'neither filter nor servers'}, expected one of the two{hint}")
+    seen = set()
+    for number, text in enumerate(part.get("servers", ())):
+        path: Any = ("dns", "servers", number)  # a list's place is a number, here as where the schema finds the fault
+        address = _resolver(text)
+        if address is None:
+            yield Fault(path, f"{_path(path)} is {shown(path, text)}, expected {_RESOLVER}")
+        elif address in seen:
+            yield Fault(path, f"{_path(path)} is {shown(path, text)}, expected each address once")
+        seen.add(address)
+
+
+def _resolver(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Read an address that devices can be sent to; a private one may be the city's own."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    if isinstance(address, ipaddress.IPv6Address):
+        return address if any(address in network for network in _ROUTED6) else None
+    is_elsewhere = address.is_loopback or address.is_link_local or address.is_multicast or address.is_reserved or address.packed[0] == 0
+    return None if is_elsewhere else address
+
+
+def _cap_faults(path: Path, cap: object) -> Iterator[Fault]:
+    """Find caps that cap nothing, stations that may have more than all of them, and a name that is the way out's."""
+    if not isinstance(cap, Mapping):
+        return
+    if path == ("ssids", "uplink", "cap"):
+        yield Fault(path, f"{_path(path)} is a table, expected none for a network that is called uplink, as the way out is: give it another name")
+    stations = cap.get("per_station")
+    for at, table in ((path, cap), ((*path, "per_station"), stations)):
+        if table == {}:
+            yield Fault(at, f"{_path(at)} is an empty table, expected at least one of {', '.join(_RATES)}, or none of it")
+    for rate in _RATES:
+        if isinstance(stations, Mapping) and rate in cap and rate in stations and stations[rate] > cap[rate]:
+            at = (*path, "per_station", rate)
+            yield Fault(at, f"{_path(at)} is {stations[rate]}, expected at most {_path((*path, rate))}, which is {cap[rate]}")
 
 
 def _removal_faults(value: object) -> Iterator[Fault]:

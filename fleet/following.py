@@ -6,7 +6,7 @@ Understands; `Ear` alone listens.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from agent.wire import config, topics
@@ -124,15 +124,19 @@ class Following:
         return WAITING if self._hashes is None else OFFLINE
 
 
-class Ear:
-    """Listens to some access points: who is online, and what each said last in its config/reported."""
+class Follower(Protocol):
+    """Whoever makes sense of what access points say."""
 
-    def __init__(self, city: City, line: Line, aps: Iterable[str]) -> None:
-        self.reported: dict[str, Payload] = {}
-        self.online: set[str] = set()
+    def take(self, ap: str, below: str, message: Payload) -> None:
+        """Note what one access point said."""
+
+
+class Listener:
+    """Listens to some access points, on these topics of each."""
+
+    def __init__(self, city: City, line: Line, aps: Iterable[str], names: Sequence[str]) -> None:
         self._line = line
         self._aps = set(aps)
-        names = (topics.PRESENCE, topics.CONFIG_REPORTED, topics.CONFIG_PLAN_RESULT)
         each = sorted(self._aps) if len(self._aps) <= MOST_FILTERS else ["+"]
         line.subscribe([topics.subscription(name, city.name, ap) for name in names for ap in each])
 
@@ -144,7 +148,7 @@ class Ear:
         while self.listen(quiet_s) and time.monotonic() < until:
             quiet_s = QUIET_S
 
-    def listen(self, within_s: float, following: Following | None = None) -> bool:
+    def listen(self, within_s: float, follower: Follower | None = None) -> bool:
         """Take what came, within that time; say whether there was anything."""
         heard = False
         for said in self._line.messages(MOST_AT_ONCE, within_s):
@@ -154,13 +158,28 @@ class Ear:
             if parts is None or parts[1] not in self._aps or message is None:
                 continue
             _, ap, below = parts
-            if following is not None:
-                following.take(ap, below, message)
-            if below == topics.PRESENCE:
-                (self.online.add if message.get("state") == "online" else self.online.discard)(ap)
-            elif below == topics.CONFIG_REPORTED:
-                self.reported[ap] = message
+            if follower is not None:
+                follower.take(ap, below, message)
+            self._hear(ap, below, message)
         return heard
+
+    def _hear(self, ap: str, below: str, message: Payload) -> None:
+        raise NotImplementedError
+
+
+class Ear(Listener):
+    """Who is online of some access points, and what each said last in its config/reported."""
+
+    def __init__(self, city: City, line: Line, aps: Iterable[str]) -> None:
+        self.reported: dict[str, Payload] = {}
+        self.online: set[str] = set()
+        super().__init__(city, line, aps, (topics.PRESENCE, topics.CONFIG_REPORTED, topics.CONFIG_PLAN_RESULT))
+
+    def _hear(self, ap: str, below: str, message: Payload) -> None:
+        if below == topics.PRESENCE:
+            (self.online.add if message.get("state") == "online" else self.online.discard)(ap)
+        elif below == topics.CONFIG_REPORTED:
+            self.reported[ap] = message
 
 
 def _message(payload: bytes) -> Payload | None:

@@ -13,7 +13,7 @@ from fleet import quarantine
 from fleet.city import THROWN_AWAY
 from fleet.mqtt import Heard
 from fleet.roster import Roster, Stranger
-from fleet.rows import AlertChange, Batch, PendingSeen, StateChange
+from fleet.rows import SAFE_MODE, AlertChange, Batch, PendingSeen, StateChange
 from fleet.server_clock import ServerClock
 from fleet.understand import Event, Presence, Report, Understood, Who, kept_report, understand
 
@@ -116,12 +116,13 @@ class Gathering:
             self._reports[key] = (report, int(now))
             self._alerts.pop(number, None)
         state, session = self._presence.get(number, (None, None))
-        if state != "online" and not row.late:  # whoever reports is there, whatever a will says that came late
+        # Whoever reports is there, whatever a will says that came late; only a birth ends safe mode.
+        if state not in ("online", SAFE_MODE) and not row.late:
             self._say_presence(number, "online", session, now)
 
     def _hear_presence(self, number: int, presence: Presence, now: float) -> None:
         born = self._presence.get(number, (None, None))[1]
-        if presence.state != "online" and born is not None and born != presence.session:
+        if presence.state not in ("online", SAFE_MODE) and born is not None and born != presence.session:
             return  # the end of a session before the last birth
         self._say_presence(number, presence.state, presence.session, now)
 

@@ -19,7 +19,7 @@ from fleet.errors import Refused
 from fleet.months import Months
 from fleet.received import Received
 from fleet.reckoning import HOUR_S, Reckoning
-from fleet.rows import PARTS, Batch, Part, StateChange, Stored
+from fleet.rows import PARTS, SAFE_MODE, Batch, Part, StateChange, Stored
 from fleet.store import transaction
 
 LOCK = "serve.lock"
@@ -197,7 +197,7 @@ class Keeper:
                 if self._presence.get(ap) == (values[0], values[1]):
                     continue
                 self._presence[ap] = (values[0], values[1])
-                if values[0] == "offline" and values[2] is not None:
+                if values[0] in ("offline", SAFE_MODE) and values[2] is not None:
                     stops.append((ap, values[2]))
                     reckoned.dirty.add(int(values[2]) - int(values[2]) % HOUR_S)
             wanted[part][ap] = (ap, *values)

@@ -95,14 +95,27 @@ def show(rows: Sequence[Row], screen: Screen) -> None:
 
 def _show_group(group: Sequence[Row], screen: Screen) -> None:
     ids, word, found = [row.ap for row in group], _word(group[0]), _listed(group[0], "changes")
+    shown = [each for change in found for each in _apart(change)]
     lines = [f"{len(ids)} × {names(ids)}: {' '.join(one for one in (word, group[0].reason) if one)}"]
     lines += [f"  {error}" for error in group[0].errors]
-    lines += [
-        f"  {plain(change.get('path'))}: {changed(change.get('from'), change.get('to'))} ({plain(change.get('impact'))})" for change in found[:MOST_CHANGES]
-    ]
-    if len(found) > MOST_CHANGES:
-        lines.append(f"  and {len(found) - MOST_CHANGES} more (--json tells all)")
+    lines += [f"  {changed(change.get('path'), change.get('from'), change.get('to'))} ({plain(change.get('impact'))})" for change in shown[:MOST_CHANGES]]
+    if len(shown) > MOST_CHANGES:
+        lines.append(f"  and {len(shown) - MOST_CHANGES} more (--json tells all)")
     screen.line("\n".join(lines), event="plan", access_points=ids, result=word, reason=group[0].reason, errors=group[0].errors, changes=found)
+
+
+def _apart(change: Payload) -> list[Payload]:
+    """Take a change of a whole table, as of a cap, apart into those of its values."""
+    before, after = change.get("from"), change.get("to")
+    if not isinstance(before, dict) and not isinstance(after, dict):
+        return [change]
+    tables = [value if isinstance(value, dict) else {} for value in (before, after)]
+    found = []
+    for name in dict.fromkeys((*tables[0], *tables[1])):
+        values = [table.get(name) for table in tables]
+        if values[0] != values[1]:
+            found += _apart(change | {"path": f"{change.get('path')}.{name}", "from": values[0], "to": values[1]})
+    return found
 
 
 def _listed(row: Row, member: str) -> list[Payload]:

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+# What a presence says: one in safe mode is online, but nothing is sensed there.
+Present = Literal["online", "safe-mode", "lost", "offline"]
+SAFE_MODE: Literal["safe-mode"] = "safe-mode"
 Part = Literal["presence", "report", "info", "reported", "plan"]
 
 

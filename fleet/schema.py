@@ -62,7 +62,7 @@ CREATE TABLE IF NOT EXISTS boots (
 
 -- The newest of each access point.
 CREATE TABLE IF NOT EXISTS state (
-  ap INTEGER NOT NULL PRIMARY KEY, presence TEXT, session TEXT, presence_at INTEGER,     -- online, lost, offline
+  ap INTEGER NOT NULL PRIMARY KEY, presence TEXT, session TEXT, presence_at INTEGER,     -- online, safe-mode, lost, offline
   boot TEXT, seq INTEGER, report_at INTEGER,                -- report_at: when it came, by the server's clock
   span_s REAL, report TEXT,                                 -- the newest report as JSON
   info TEXT, reported TEXT, reported_at INTEGER,            -- config/reported as JSON
@@ -78,7 +78,7 @@ CREATE TABLE IF NOT EXISTS events (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS events_of_boot ON events (boot);
 
--- When an agent said that it stops (presence offline): until its next report that time is unknown, not down.
+-- When an agent said that it stops (presence offline), or is in safe mode: until its next report that time is unknown, not down.
 CREATE TABLE IF NOT EXISTS stops (ap INTEGER NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (ap, at)) STRICT;
 
 -- When this end listened: from the first message heard to the last moment it was known to be connected and committing.

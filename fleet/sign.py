@@ -15,16 +15,16 @@ import re
 import stat
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import bcrypt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.wire import claims, jws, keyfile, topics
-from agent.wire.claims import ConfigClaims
+from agent.wire.claims import CommandClaims, ConfigClaims
 from agent.wire.keyfile import PublicKey
-from agent.wire.messages import Malformed, decode_strict
+from agent.wire.messages import Malformed, Payload, decode_strict
 from fleet.errors import Refused
 from fleet.who import login
 
@@ -159,12 +159,21 @@ def _sync_directory(directory: str) -> None:
 
 def push(key: SecretKey, said: ConfigClaims) -> bytes:
     """Sign a config's claims; Refused when an access point would not take their form or their length."""
-    payload = claims.members(said)
+    return _signed(key, claims.members(said), lambda payload: claims.parse(payload, said.city, said.ap, claims.KINDS))
+
+
+def command(key: SecretKey, said: CommandClaims) -> bytes:
+    """Sign a command's claims; Refused when an access point would not take their form or their length."""
+    return _signed(key, claims.command_members(said), lambda payload: claims.parse_command(payload, said.city, said.ap, said.name))
+
+
+def _signed(key: SecretKey, payload: Payload, parse: Callable[[Payload], object]) -> bytes:
+    """Sign what an access point would `parse`; Refused when it would not."""
     signed = jws.signing_input(key.kid, payload)
     message = jws.compact(signed, key.sign(signed))
     try:
         # What is refused there is refused here, before it travels.
-        claims.parse(jws.parse(message).payload, said.city, said.ap, claims.KINDS)
+        parse(jws.parse(message).payload)
     except jws.Refused as error:
         raise Refused(str(error)) from None
     return message

@@ -11,16 +11,19 @@ from collections import Counter, deque
 from typing import Literal, NamedTuple
 
 from agent.wire import config, messages, topics
+from fleet.rows import SAFE_MODE, Present
 
-# never: enrolled and not heard of yet; pending: heard of and not enrolled. Only the store knows them (fleet/view.py).
-State = Literal["lost", "late", "offline", "unknown", "never", "online", "pending"]
-STATES: tuple[State, ...] = ("lost", "late", "offline", "unknown", "never", "online", "pending")  # worst first; pending ones stand apart
+# safe-mode: there, but crashed again and again, and reports nothing. never: enrolled and not heard of yet; pending: heard of and not enrolled.
+# The last two only the store knows (fleet/view.py).
+State = Literal["lost", "late", "safe-mode", "offline", "unknown", "never", "online", "pending"]
+STATES: tuple[State, ...] = ("lost", "late", "safe-mode", "offline", "unknown", "never", "online", "pending")  # worst first; pending ones stand apart
 
 MOST_POINTS = 10_000
 MOST_BOOTS = 4
 MOST_WORDS = 8
 LONGEST_WORD = 48
 TREND = 16
+CAPS = STANDING, MISSING, BYPASSED = "standing", "missing", "bypassed"  # of bandwidth caps that are to be there
 LATE_SPANS = 2.5
 LATE_GRACE_S = 1.0
 USUAL_SPAN_S, LONGEST_SPAN_S = 60.0, 3600.0
@@ -46,6 +49,7 @@ class Figures(NamedTuple):
     cpu_ratio: float | None
     memory_free_ratio: float | None
     ssids: tuple[str, ...]
+    caps: str | None = None  # one of CAPS; None: there are to be none
 
 
 NOTHING = Figures(None, None, None, None, None, (), (), None, None, None, None, ())
@@ -84,7 +88,7 @@ class _Point:
 
     def __init__(self, at: float) -> None:
         self.heard_at = at
-        self.presence: messages.State | None = None
+        self.presence: Present | None = None
         self.session: str | None = None
         self.boots: deque[str] = deque(maxlen=MOST_BOOTS)
         self.seq = 0
@@ -155,7 +159,7 @@ def _take_presence(point: _Point, payload: bytes) -> None:
         point.session = presence.session
     elif point.session not in (None, presence.session):
         return  # the end of a session before the last birth: a late will
-    point.presence = presence.state
+    point.presence = SAFE_MODE if presence.is_safe else presence.state
 
 
 def _take_report(point: _Point, at: float, ap: str, payload: bytes) -> None:
@@ -168,7 +172,9 @@ def _take_report(point: _Point, at: float, ap: str, payload: bytes) -> None:
         return  # backlog of an outage, or sent twice: neither news nor a sign of life
     if not is_newest_boot:
         point.boots.append(boot)
-    point.seq, point.reported_at, point.presence = seq, at, "online"
+    point.seq, point.reported_at = seq, at
+    if point.presence != SAFE_MODE:  # only a birth ends it: what comes late was made before it
+        point.presence = "online"
     point.span_s = min(max(span or USUAL_SPAN_S, 1.0), LONGEST_SPAN_S)
     if point.pushed_s is not None and point.span_s >= SHOWN_RATIO * point.pushed_s:
         point.pushed_s = None
@@ -223,7 +229,15 @@ def figures_of(report: dict[str, object]) -> Figures:
         cpu_ratio=_number(host.get("cpu_ratio")),
         memory_free_ratio=free_ratio,
         ssids=tuple(dict.fromkeys(ssid for row in _tables(report.get("bss")) if (ssid := _word(row.get("ssid")))))[:MOST_WORDS],
+        caps=_caps(_table(report.get("caps"))),
     )
+
+
+def _caps(caps: dict[str, object]) -> str | None:
+    """Say of the caps that are to be there whether the kernel has them, and whether traffic goes past it."""
+    if caps.get("standing") is not True:
+        return MISSING if caps.get("standing") is False else None
+    return BYPASSED if caps.get("bypassed") is True else STANDING
 
 
 def _problems(report: dict[str, object], reach: str | None, free_ratio: float | None) -> tuple[str, ...]:

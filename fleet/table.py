@@ -14,12 +14,13 @@ from typing import Literal, NamedTuple
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
-from fleet.status import STATES, TREND, Row
+from fleet.status import BYPASSED, MISSING, STANDING, STATES, TREND, Row
 
 SHAPES = {
     "online": ("●", "green"),
     "late": ("▲", "yellow"),
     "lost": ("✖", "bold red"),
+    "safe-mode": ("◐", "bold yellow"),
     "offline": ("■", "bright_black"),
     "unknown": ("?", "magenta"),
     "never": ("○", "magenta"),
@@ -32,6 +33,7 @@ CONFIGS = {
     "failed": ("✖", "bold red"),
     "waiting": ("○", "bright_black"),
 }
+CAPS = {STANDING: ("●", "green"), MISSING: ("✖", "bold red"), BYPASSED: ("▲", "yellow")}
 BARS = "▁▂▃▄▅▆▇█"
 LEAST_TREND_BPS = 1e6
 MEGA = 1e6
@@ -232,6 +234,13 @@ def _config(row: Row, _top: float) -> Text:
     return Text(printable(f"{shape}{number} {row.config.state.replace('_', ' ')}"), colour)
 
 
+def _caps(row: Row, _top: float) -> Text:
+    if row.figures.caps is None:
+        return _text(None)
+    shape, colour = CAPS[row.figures.caps]
+    return Text(f"{shape} {row.figures.caps}", colour)
+
+
 def _uplink(row: Row, _top: float) -> Text:
     figures = row.figures
     if figures.uplink is None:
@@ -277,6 +286,7 @@ COLUMNS = (
     Column("Uplink", 1, "left", _uplink, 9, 9),
     Column("Health", 0, "left", _health, 11, 11),
     Column("Config", 4, "left", _config, 13, 16),
+    Column("Caps", 5, "left", _caps, 0, 10),
     Column("Outbox", 9, "right", lambda row, _: _count(row.figures.outbox, "yellow" if (row.figures.outbox or 0) > 2 else "")),
     Column("Report", 7, "right", _age),
     Column("Provider", 8, "left", lambda row, _: _text(row.provider or None), 0, 16),

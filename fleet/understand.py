@@ -14,7 +14,7 @@ from agent.wire.claims import STARS
 from agent.wire.shapes import YEAR_2100
 from fleet import pruning, quarantine, quick_json
 from fleet.figures import Figures, is_word
-from fleet.rows import AlertChange, EventRow, RawRow, StateChange
+from fleet.rows import SAFE_MODE, AlertChange, EventRow, Present, RawRow, StateChange
 
 MOST = messages.MAX_INTEGER
 MOST_MERGED = 100_000  # seq of one merged report: a day of one-second reports
@@ -70,7 +70,7 @@ class Event(NamedTuple):
 class Presence(NamedTuple):
     """What a presence says; whether it counts is for whoever knows the last birth."""
 
-    state: messages.State
+    state: Present
     session: str
 
 
@@ -184,7 +184,7 @@ def _presence(_who: Who, payload: bytes, _is_retained: bool, _now: float) -> Und
     if not payload:
         return None
     presence = messages.parse_presence(payload)
-    return Presence(presence.state, presence.session)
+    return Presence(SAFE_MODE if presence.is_safe else presence.state, presence.session)
 
 
 def _info(who: Who, payload: bytes, _is_retained: bool, _now: float) -> Understood:

@@ -5,7 +5,6 @@ Only draws what it is given. Keys are stars, and text from access points is show
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -19,16 +18,18 @@ from rich.text import Text
 
 from agent.wire.claims import STARS
 from agent.wire.messages import Payload
+from fleet.decoded import safe_json
 from fleet.document import shown
 from fleet.following import BAD, GOOD, OFFLINE, SENT, SILENT, WAITING, Following, Row
 from fleet.layers import Difference, dotted
+from fleet.words import named, number
 
 if TYPE_CHECKING:
     from fleet.draft import Target
 
 MOST_ROWS = 30  # of a table; beyond it a sum
 MOST_NAMED = 8
-MOST_CHANGES = 12  # of one group
+MOST_CHANGES = 24  # of one group: a network with caps, the uplink's and DNS have room
 NOT_SENT = "not sent"
 SHAPES = {
     **dict.fromkeys(("received", "applying", "testing", SENT), ("▶", "cyan")),
@@ -80,9 +81,12 @@ def said(value: object) -> str:
     return "not set" if value is None else shown((), value)
 
 
-def changed(before: object, after: object) -> str:
-    """Say a change in a line; of a key no more than that it is another one."""
-    return f"another {said(after)}" if before == after == STARS else f"{said(before)} → {said(after)}"
+def changed(path: object, before: object, after: object) -> str:
+    """Say a change in a line, with the unit that its path names; of a key no more than that it is another one."""
+    if before == after == STARS:
+        return f"{plain(path)}: another {said(after)}"
+    unit = named(str(path))[1] if number(before) is not None or number(after) is not None else ""
+    return f"{plain(path)}: {said(before)} → {said(after)}" + (f" {unit}" if unit and after is not None else "")
 
 
 def plain(text: object) -> str:
@@ -108,7 +112,7 @@ class Screen:
     def line(self, text: str, **event: object) -> None:
         """Say one thing: the text to people, the event to programs."""
         if self.is_json:
-            print(json.dumps(event, ensure_ascii=False), flush=True)
+            print(safe_json(event), flush=True)
         else:
             self.console.print(Text(text))
 
@@ -117,11 +121,11 @@ class Screen:
         for group in groups([target for target in targets if target.is_due]):
             rows: list[Payload] = [_as_json(each) for each in group.differences]
             if self.is_json:
-                print(json.dumps({"event": "change", "access_points": group.ids, "changes": rows}, ensure_ascii=False), flush=True)
+                print(safe_json({"event": "change", "access_points": group.ids, "changes": rows}), flush=True)
                 continue
             self.console.print(Text(f"{len(group.ids)} × {names(group.ids)}", "bold"))
             for each in group.differences[:MOST_CHANGES]:
-                self.console.print(Text(f"  {dotted(each.path)}: {changed(each.before, each.after)}"))
+                self.console.print(Text(f"  {changed(dotted(each.path), each.before, each.after)}"))
             if not group.differences:
                 self.console.print(Text("  nothing; it is signed anew"))
             if len(group.differences) > MOST_CHANGES:
@@ -134,7 +138,7 @@ class Screen:
         self._told = {row.ap: row for row in rows}
         if self.is_json:
             for row in news:
-                print(json.dumps({"event": "state"} | row_as_json(row), ensure_ascii=False), flush=True)
+                print(safe_json({"event": "state"} | row_as_json(row)), flush=True)
         elif self.console.is_terminal:
             is_first = self._live is None
             if self._live is None:
@@ -153,7 +157,7 @@ class Screen:
         """Show whose last verdict on a document that is not told again was a bad one."""
         if self.is_json:
             for row in rows:
-                print(json.dumps({"event": "standing"} | row_as_json(row), ensure_ascii=False), flush=True)
+                print(safe_json({"event": "standing"} | row_as_json(row)), flush=True)
             return
         self.console.print(Text("not told again, though it went wrong there before (--all signs it anew):"))
         self.console.print(_rows(rows[:MOST_ROWS]))
@@ -168,8 +172,8 @@ class Screen:
             for row in rows:
                 # What no access point said itself: that it is silent, or was not told; all of them when nobody waited.
                 if row.ap not in self._told or self._told[row.ap].state != row.state:
-                    print(json.dumps({"event": "state"} | row_as_json(row), ensure_ascii=False), flush=True)
-            print(json.dumps({"event": "summary", "states": states, **event}, ensure_ascii=False), flush=True)
+                    print(safe_json({"event": "state"} | row_as_json(row)), flush=True)
+            print(safe_json({"event": "summary", "states": states, **event}), flush=True)
             return
         if rows:
             self.console.print(table(rows))

@@ -13,6 +13,7 @@ from difflib import get_close_matches
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from fleet import schema, where
+from fleet.rows import SAFE_MODE
 from fleet.status import (
     LATE_GRACE_S,
     LATE_SPANS,
@@ -110,6 +111,7 @@ class Point(NamedTuple):
             "uplink": figures.uplink,
             "alerts": figures.problems,
             "config": None if self.config is None else self.config.state,
+            "caps": figures.caps,
             "revision": self.said.current,
             **{name: getattr(self, name) for name in ("age_s", "agent", "model")},
         }
@@ -326,6 +328,8 @@ def _state(heard: Heard, began_at: int | None, now: float) -> State:
     report_at, presence_at = heard.report_at or 0, heard.presence_at or 0
     if heard.presence in ("lost", "offline") and report_at <= presence_at:  # any newer report means online
         return "lost" if heard.presence == "lost" else "offline"
+    if heard.presence == SAFE_MODE:  # only a birth ends it
+        return SAFE_MODE
     if now - max(report_at, presence_at) <= heard.limit_s:
         return "online"
     # It may have reported while nobody listened, and has not had the time to do so again.

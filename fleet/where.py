@@ -19,9 +19,10 @@ LONGEST, DEEPEST = 2_000, 50
 SHOWN = 100  # characters of a faulty expression that are shown around the fault
 
 Kind = Literal["text", "number", "words"]
-STATES = ("lost", "late", "offline", "unknown", "never", "online", "pending")
+STATES = ("lost", "late", "safe-mode", "offline", "unknown", "never", "online", "pending")
 CONFIGS = ("waiting", *config.STATES)
-CLOSED = {"state": STATES, "config": CONFIGS}  # fields that have one of these words
+CAPS = ("standing", "missing", "bypassed")
+CLOSED = {"state": STATES, "config": CONFIGS, "caps": CAPS}  # fields that have one of these words
 
 # What may be asked for; `fleet/view.py` gives each access point's values under these names.
 FIELDS: dict[str, Kind] = {
@@ -32,7 +33,7 @@ FIELDS: dict[str, Kind] = {
     **dict.fromkeys(("clients", "down_mbps", "up_mbps"), "number"),
     "uplink": "text",
     "alerts": "words",
-    "config": "text",
+    **dict.fromkeys(("config", "caps"), "text"),
     **dict.fromkeys(("revision", "age_s"), "number"),
     **dict.fromkeys(("agent", "model"), "text"),
 }

@@ -8,6 +8,7 @@ import zoneinfo
 DAY_S, HOUR_S, MINUTE_S = 86_400, 3_600, 60
 MEGA = 1e6
 MIB = 1 << 20
+UNITS = (("_dbm", "dBm"), ("_mbps", "Mbit/s"), ("_mhz", "MHz"), ("_ms", "ms"), ("_s", "s"))
 
 
 class Clock:
@@ -34,6 +35,12 @@ class Clock:
     def ago(self, moment: float) -> str:
         """Give a moment and how long ago it was."""
         return f"{self.at(moment)}, {span(self._now - moment)} ago"
+
+
+def named(name: str) -> tuple[str, str]:
+    """Take a member's name apart into its words and its unit, "" for none: tx_rate_mbps is a tx rate in Mbit/s."""
+    stem, unit = next(((name.removesuffix(ending), unit) for ending, unit in UNITS if name.endswith(ending) and name != ending), (name, ""))
+    return stem.replace("_", " "), unit
 
 
 def span(seconds: float) -> str:

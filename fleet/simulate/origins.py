@@ -26,6 +26,7 @@ SUFFIX = ".tar.gz"
 PLAIN_CITY = "bench"
 PROVIDERS = ("Awinet", "Biznet", "Indihome", "MyRepublic")
 MANY = 2000
+STATIONS_PEAK = 40
 LITTLE_OUTBOX_BYTES = 128 * 1024  # of many points each outbox's files take a quarter of the RAM
 
 
@@ -38,12 +39,15 @@ class Origin(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """What the run asks of every access point: its folder, seconds between reports (None: as its bundle says), whether there are many, the broker's port."""
+    """What the run asks of every access point: its folder, seconds between reports (None: as its bundle says), whether there are many, the broker's port,
+    the dice's seed.
+    """
 
     folder: Path
     interval_s: float | None
     is_many: bool
     port: int = 0
+    seed: int = 1
 
 
 def of_city(folder: Path, most: int | None, but: Sequence[str] = ()) -> list[Origin]:
@@ -68,8 +72,11 @@ def plain(count: int) -> list[Origin]:
     return [Origin(f"rw-{number:05d}", PROVIDERS[number % len(PROVIDERS)], None) for number in range(1, count + 1)]
 
 
-def settings_of(origin: Origin, wanted: Wanted) -> Settings:
-    """Unpack an access point's bundle, and give its settings with all paths in its own folder; Refused when they cannot be used."""
+def settings_of(origin: Origin, wanted: Wanted, stations_peak: int = STATIONS_PEAK) -> Settings:
+    """Unpack an access point's bundle, and give its settings with all paths in its own folder; Refused when they cannot be used.
+
+    `stations_peak`: the stations of its busiest hour, for root's half, which has to find the same ones.
+    """
     own = wanted.folder / origin.ap
     for name in ("run", form.STATE):
         (own / name).mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -80,6 +87,7 @@ def settings_of(origin: Origin, wanted: Wanted) -> Settings:
         document = tomllib.loads((own / form.SETTINGS).read_text(encoding="utf-8"))
         document["broker"] |= {"ca_file": str(own / form.CA), "cert_file": str(own / form.CERTIFICATE), "key_file": str(own / form.KEY)}
     document["router"] = document.get("router", {}) | {"backend": "simulated", "adopt": ["public_radio0", "public_radio1"]}
+    document["simulated"] = {"seed": wanted.seed, "stations_peak": stations_peak}
     document["push"] = {"keys_dir": str(own / form.KEYS), "secrets_dir": str(own / "secrets")}
     document["paths"] = {"state_dir": str(own / form.STATE), "run_dir": str(own / "run")}
     if wanted.interval_s is not None:

@@ -108,13 +108,14 @@ class Part:
         orders = self._orders
         everyone = origins.of_city(orders.city, orders.points, orders.but) if orders.city is not None else origins.plain(orders.points or 0)
         happenings = world.day(orders.seed, orders.start, orders.lasts_s, {origin.ap: origin.provider for origin in everyone}, orders.moods)
-        wanted = origins.Wanted(self._folder, orders.interval_s, len(everyone) > origins.MANY, orders.port)
+        wanted = origins.Wanted(self._folder, orders.interval_s, len(everyone) > origins.MANY, orders.port, orders.seed)
         source, box, family = None, None, -1
         for place, origin in origins.share(everyone, number, orders.processes):
-            settings = origins.settings_of(origin, wanted)
+            peak = STATIONS_PEAK[place // orders.shared % len(STATIONS_PEAK)]
+            settings = origins.settings_of(origin, wanted, peak)
             if source is None or box is None or place // orders.shared != family:
                 family = place // orders.shared
-                box = Box(origin.ap, orders.seed, STATIONS_PEAK[family % len(STATIONS_PEAK)], settings.router.contract_mbps)
+                box = Box(origin.ap, orders.seed, peak, settings.router.contract_mbps)
                 source = Source(box, self._time.now())
             first_at = self._first_at(settings.report.interval_s, family * orders.shared / len(everyone))
             yield Point(settings, box._replace(ap=origin.ap), source, self._common, Life(self._time, first_at, orders.until, happenings[origin.ap]))

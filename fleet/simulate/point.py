@@ -26,11 +26,12 @@ from agent.settings import Settings
 from agent.telling import Telling
 from agent.wire import messages, topics
 from fleet.simulate import sent
+from fleet.simulate.commanded import Commanded
 from fleet.simulate.readings import BOX_PING_MS, CUT, UPLINK, Box, Figures, Source, make_router
 from fleet.simulate.tally import Tally
 from fleet.simulate.world import DAY, FLOOD_MESSAGES, Happening, Time
 
-SUBSCRIPTIONS = (topics.ACK, topics.CONFIG_DESIRED, topics.CONFIG_PLAN, topics.CONFIG_REPORTED)
+SUBSCRIPTIONS = (topics.ACK, topics.CONFIG_DESIRED, topics.CONFIG_PLAN, topics.CONFIG_REPORTED, topics.COMMANDS)
 NEVER = float("inf")
 # Of an interval: a reboot ends before the next report is due, so that it takes none away.
 BOOTING_RATIO, ROOM_RATIO = 0.4, 0.6
@@ -92,6 +93,7 @@ class Point:
         self._misbehaves: set[str] = set()
         self._flood_left = 0
         self._inherited: set[str] = set()
+        self._rings = 0  # of the boots before
         now = self._time.now()
         self._boot(now, now - 60.0 - self._dice.random() * 3000)
 
@@ -128,7 +130,7 @@ class Point:
         if not self._is_booted:
             return self._time.real(self._down_until)
         now = time.monotonic()
-        moments = [now + self.push.due(), self._time.real(self._report_at)]
+        moments = [now + self.push.due(), now + self.commanded.due(), self._time.real(self._report_at)]
         if self._happenings:
             moments.append(self._time.real(self._happenings[-1].at))
         moments += [self._time.real(until) for until in (self._cut_until, self._wrong_until) if until > -NEVER]
@@ -177,6 +179,10 @@ class Point:
         """Read what root says, after the applier ran; from now on the box reads what pushes configured."""
         if self._is_booted:
             self.push.look()
+            reboot_in_s = self.commanded.look()
+            if reboot_in_s is not None:
+                at = self._clock.now() + reboot_in_s
+                self._happenings = sorted([*self._happenings, Happening(at, at, "reboot")], reverse=True)
         if not self._box.wireless_file:
             file = os.path.join(self.settings.paths.state_dir, "simulated", "wireless")
             self._box = self._box._replace(wireless_file=file)
@@ -187,7 +193,7 @@ class Point:
 
     def _boot(self, at: float, booted: float) -> None:
         settings = self.settings
-        router = make_router(self._box._replace(ap=settings.id), at, booted)
+        self._router = router = make_router(self._box._replace(ap=settings.id), at, booted)
         self._clock, self._boot_id, self._booted = router.clock, router.boot(), booted
         self.outbox = Outbox(os.path.join(settings.paths.run_dir, "outbox"), self._boot_id, settings.outbox.max_bytes)
         presence = messages.OwnPresence(self._boot_id, __version__, lambda: moment_of(self._clock).wall)
@@ -196,11 +202,13 @@ class Point:
         self.telling = Telling(settings, router, self.outbox, self.post, list(COLLECTORS))
         self.push = Push(settings, router, self.post, self.broker, self.telling.event)
         self._said = self.push.said
+        what = (self._report_out_of_turn, self._restart_agent, self._time.speed)
+        self.commanded = Commanded(settings, router, self.post, lambda: self.push.said.keys, *what)
         self.reporter = self._make_reporter()
         self.alerts = Alerts()
         self._reports = 0
         self._is_booted, self._down_until = True, -NEVER
-        self.telling.greet(self.push.said.keys, self.push.said.sections)
+        self.telling.greet(self.push.said.keys, self.push.said.sections, self.commanded.possible)
 
     def _make_reporter(self) -> Reporter:
         knobs = Knobs(self.settings.router.contract_mbps, False, self.settings.probe.interval_s)
@@ -213,6 +221,7 @@ class Point:
         self.boots.append(self._record())
         self._gone += self.boots[-1].dropped
         self._inherited = set(self.alerts.open)
+        self._rings += self._router.rings_total
         self.outbox.close()
         self._is_booted = False
 
@@ -238,6 +247,7 @@ class Point:
     def _go_down(self, within_s: float) -> None:
         self._end_boot(within_s)
         shutil.rmtree(os.path.join(self.settings.paths.run_dir, "outbox"), ignore_errors=True)  # it was in RAM
+        self.commanded.forget()
         self._down_until = self._clock.now() + BOOTING_RATIO * self._interval_s
         self._must_reboot = None
         self._wrong_until = self._cut_until = -NEVER
@@ -286,11 +296,18 @@ class Point:
     def _take(self, event: Event) -> None:
         if self._common.heard is not None and isinstance(event, Message):
             self._common.heard(self.settings.id, event.topic)
-        self.push.take(event)
+        if not self.commanded.take(event):
+            self.push.take(event)
+
+    def _restart_agent(self) -> None:
+        """Begin anew, as far as anybody can tell from outside: it says so, over another connection."""
+        self.broker.drop()
+        self.telling.greet(self.push.said.keys, self.push.said.sections, self.commanded.possible)
 
     def _push(self) -> None:
         self.push.advance()
-        self.rings = self.push.figures().rung  # of this boot
+        self.commanded.advance()
+        self.rings = self._rings + self._router.rings_total
         if self.push.said is not self._said:
             self._said = self.push.said
             pace = self._said.pace.report_interval_s
@@ -304,6 +321,15 @@ class Point:
     def _report(self) -> None:
         at = self._report_at
         self._report_at = at + self._interval_s if at + self._interval_s <= self._until + TINY_S else NEVER
+        self._make_report(at)
+
+    def _report_out_of_turn(self) -> int:
+        """Make one that a command asks for; give its seq."""
+        seq = self.outbox.next_seq()
+        self._make_report(self._clock.now())
+        return seq
+
+    def _make_report(self, at: float) -> None:
         source, moment = self._source, moment_of(self._clock)
         source.read(at)
         self.reporter.add(Sample({UPLINK: source.path}, {UPLINK: moment.monotonic}, MILLISECONDS, {}))
@@ -314,7 +340,7 @@ class Point:
         encoded = self.reporter.encode(report)
         self.outbox.put("report", report, encoded)
         self._reports += 1
-        self.telling.changes(report, moment.uptime_s, source.path and source.path.device, self.push.said.keys, self.push.said.sections)
+        self.telling.changes(report, moment.uptime_s, source.path and source.path.device, self.push.said.keys, self.push.said.sections, self.commanded.possible)
         if self.outbox.figures().count > THIN_ABOVE:
             self.outbox.thin(self._clock.uptime())
         self._repeat(encoded)

@@ -21,6 +21,7 @@ from agent.wire.messages import Payload
 from fleet import changes, choices, layers, selector, store
 from fleet import city as cities
 from fleet.changes import Change, Revision
+from fleet.decoded import safe_json
 from fleet.selector import Node, Point
 from fleet.verdicts import changed, plain, starred
 
@@ -53,7 +54,7 @@ def command(folder: Path, ap: str | None, to: str | None, is_json: bool) -> None
             told = dict(connection.execute("SELECT change, count(*) FROM revisions GROUP BY change").fetchall())
             rows = [_of_change(change, told.get(change.number, 0), before, node) for change, before in _with_before(changes.changes(connection, node))]
     if is_json:
-        click.echo(json.dumps(rows, ensure_ascii=False))
+        click.echo(safe_json(rows))
     else:
         _print(rows, zone, "nothing was pushed yet" if ap is None else f"nothing was pushed to {ap} yet")
 
@@ -121,7 +122,7 @@ def _print_change(row: Payload, zone: zoneinfo.ZoneInfo, console: Console) -> No
     words = [f"{row['kind']} {row['change']}", _cell("at", row["at"], zone), plain(row["author"]), f"{row['access_points']} access points", plain(row["note"])]
     console.print(Text("  ".join(word for word in words if word), "bold"))
     for each in _listed(row["changes"]):
-        console.print(Text(f"  {each['path']}: {changed(each['from'], each['to'])}"))
+        console.print(Text(f"  {changed(each['path'], each['from'], each['to'])}"))
 
 
 def _cell(name: str, value: object, zone: zoneinfo.ZoneInfo) -> str:

@@ -36,9 +36,11 @@ Examples:
   words:   {" ".join(name for name, kind in where.FIELDS.items() if kind == "words")} (tags=market: has it; alerts="": has none)
   states:  {" ".join(where.STATES)}
   config:  {" ".join(where.CONFIGS)}
+  caps:    {" ".join(where.CAPS)} (those that a config wants)
 
 \b
 States: online; late (no report for 2.5 intervals); lost (the connection broke); offline (it was stopped);
+safe-mode (it crashed again and again, and takes pushes and the command logs only);
 unknown (nobody listened here); never (enrolled, not heard of yet); pending (heard of, not enrolled)."""
 
 PROMPT = 1  # the shell's line below

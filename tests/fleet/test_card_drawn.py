@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from rich.console import Console
 from fleet import card, card_drawn, store
 from fleet.card import Card, Event
 from fleet.city import City
-from fleet.status import Config
+from fleet.status import Config, figures_of
 from fleet.view import Said
 from tests.fleet import cities
 from tests.fleet.cities import NOW
@@ -115,3 +116,23 @@ def test_hostile_text_is_shown_as_text(city: City) -> None:
     info, reported = {"os": bad}, {"drift": [{"path": bad, "found": bad}]}
     text = drawn(found._replace(report=report, info=info, reported=reported, events=(Event(10**18, bad, {bad: bad}),)), 200)
     assert all(c.isprintable() or c == "\n" for c in text) and "\\x1b[2J[red]\\u202e" in text
+
+
+@pytest.mark.parametrize(
+    ("part", "told"),
+    [
+        ({"standing": True, "missing": []}, "● standing"),
+        ({"standing": False, "missing": ["rwd-public: no htb", "a\x1b[2J", "c", "d"]}, "✖ not standing: rwd-public: no htb; a\\x1b[2J; c and 1 more"),
+        ({"standing": True, "bypassed": True}, "▲ standing, and hardware offload goes past them"),
+    ],
+)
+def test_whether_the_caps_stand_is_said_with_what_does_not(part: dict[str, object], told: str, city: City) -> None:
+    found = card_of(city)
+    report = {**found.report, "caps": part}
+    point = found.point._replace(figures=figures_of(report))
+    text = drawn(found._replace(report=report, point=point), 200)
+    assert re.search(rf"^Caps +{re.escape(told)}$", text, re.MULTILINE), text
+
+
+def test_without_caps_there_is_no_word_of_them(city: City) -> None:
+    assert "Caps" not in drawn(card_of(city), 200)

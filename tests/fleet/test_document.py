@@ -12,11 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent import plan
+from agent.sections import dns
 from agent.wire.messages import encode
 from fleet import document
 from fleet.errors import BadInput
-from tests.documents import KEY, documents, example, facts_of, mutated, tree_of
+from tests.documents import KEY, documents, example, facts_of, mutated, nested, tree_of
 
+FACTS = facts_of({})
+DEEP = [nested(depth, random.Random(depth)) for depth in (1, 5, 9, 15)]  # a file that is nested deeper than a message may be is refused before
 TREES = {board: tree_of(board) for board in ("mt7986-kwrt-25.12", "ipq50xx-25.12.2")}
 
 
@@ -66,6 +69,14 @@ def test_the_example_is_right() -> None:
         ("ssids.kantor.keys", KEY, "ssids.kantor.keys is not known, did you mean key?"),
         ("ssids.Public", {}, "ssids.Public is no name of a network, expected 1 to 8 of a-z and 0-9"),
         ("ssids.public.cap", {"down_mbps": 0.1}, "ssids.public.cap.down_mbps is 0.1, expected a number of Mbps from 0.25 to 10000"),
+        ("ssids.public.cap", {}, "ssids.public.cap is an empty table, expected at least one of down_mbps, up_mbps"),
+        ("ssids.public.cap.per_station", {}, "ssids.public.cap.per_station is an empty table, expected at least one of down_mbps, up_mbps"),
+        (
+            "ssids.public.cap.per_station.down_mbps",
+            31,
+            "ssids.public.cap.per_station.down_mbps is 31, expected at most ssids.public.cap.down_mbps, which is 30",
+        ),
+        ("uplink.cap", {}, "uplink.cap is an empty table, expected at least one of down_mbps, up_mbps"),
         ("uplink.cap", {"up_mbps": float("nan")}, "uplink.cap.up_mbps is nan, expected a number"),
         ("radios.2g.channel", "0", 'radios.2g.channel is "0", expected "auto" or the number of a channel, 1 to 233'),
         ("radios.2g.width_mhz", 30, "radios.2g.width_mhz is 30, expected one of 20, 40, 80, 160, 320"),
@@ -102,7 +113,7 @@ def test_a_layer_may_say_a_part_and_remove_a_part() -> None:
         ("ssids.kantor", 'remove is "ssids.kantor", expected a list of at most 64 paths'),
         ([3], "remove[0] is 3, expected a path such as ssids.kantor"),
         (["ssids."], 'remove[0] is "ssids.", expected a path such as ssids.kantor'),
-        (["sids.kantor"], "remove[0] is sids.kantor, and sids is not known, expected one of ssids, radios, uplink, agent, system"),
+        (["sids.kantor"], "remove[0] is sids.kantor, and sids is not known, expected one of ssids, radios, uplink, dns, agent, system"),
     ],
 )
 def test_a_removal_that_can_never_be_one_is_told(removed: object, sentence: str) -> None:
@@ -117,7 +128,7 @@ def test_a_layer_is_judged_by_the_same_limits() -> None:
 @settings(max_examples=300, deadline=None)
 def test_whatever_stands_there_no_key_is_told_and_nothing_breaks(chance: random.Random) -> None:
     """Documents with anything done to them: every fault prints on one line, and a key that is still called so is in none."""
-    whole = mutated(example(), chance)
+    whole = mutated(example(), chance, DEEP)
     if not isinstance(whole, dict):
         return
     lines = told(document.faults(whole)) + told(document.layer_faults(whole))
@@ -137,9 +148,9 @@ def test_what_an_access_point_takes_the_city_takes(board: str, data: st.DataObje
 @given(st.randoms(use_true_random=False))
 @settings(max_examples=300, deadline=None)
 def test_what_the_city_refuses_an_access_point_refuses(chance: random.Random) -> None:
-    """So that nothing is forbidden here that is allowed there; caps aside, which no access point carries out yet."""
+    """So that nothing is forbidden here that is allowed there."""
     tree = TREES["mt7986-kwrt-25.12"]
-    whole = mutated(example(), chance)
+    whole = mutated(example(), chance, DEEP)
     if isinstance(whole, dict) and document.faults(whole):
         assert plan.check(whole, facts_of(tree), tree), document.faults(whole)
 
@@ -182,3 +193,40 @@ def test_no_key_is_shown_in_a_list_of_tables(value: list[Any]) -> None:
     """[[ssids.kantor]] with one bracket too many is a list, with the key in it."""
     (fault,) = document.layer_faults({"ssids": {"kantor": value}})
     assert "planted" not in fault.sentence and "a list of 1 tables or lists" in fault.sentence
+
+
+def test_the_family_filters_are_those_that_an_access_point_knows() -> None:
+    """The list stands twice, for an access point and its city import nothing of each other."""
+    assert tuple(dns.FILTERS) == document.FILTERS
+
+
+@pytest.mark.parametrize("part", [{"filter": "adguard-family"}, {"servers": ["10.9.0.53", "2001:db8::53"]}])
+def test_resolvers_that_are_right(part: dict[str, Any]) -> None:
+    """A filter of the list, or addresses; a layer may hold either."""
+    assert document.faults({"dns": part}) == document.layer_faults({"dns": part}) == []
+
+
+@pytest.mark.parametrize(
+    ("part", "sentence"),
+    [
+        ({"filter": "cloudflare"}, 'dns.filter is "cloudflare", expected one of cloudflare-family, cleanbrowsing-family'),
+        ({"servers": []}, "dns.servers is [], expected a list of 1 to 4 addresses, each once"),
+        ({"servers": ["dns.example"]}, 'dns.servers[0] is "dns.example", expected the address of a resolver'),
+        ({"servers": ["1.1.1.3", "127.0.0.1"]}, 'dns.servers[1] is "127.0.0.1", expected the address of a resolver that a router can reach'),
+        ({"servers": ["fd00::53", "FD00:0::53"]}, 'dns.servers[1] is "FD00:0::53", expected each address once'),
+        ({"servers": ["1.1.1.3\n"]}, 'dns.servers[0] is "1.1.1.3\\u000a", expected the address of a resolver'),
+        ({}, "dns has neither filter nor servers, expected one of the two"),
+        ({"filter": "adguard-family", "servers": ["1.1.1.3"]}, 'expected one of the two; remove = ["dns.filter"] takes out what an outer level set'),
+    ],
+)
+def test_resolvers_that_are_wrong(part: dict[str, Any], sentence: str) -> None:
+    """What no access point would take is told before it is signed."""
+    found = told(document.faults({"dns": part}))
+    assert len(found) == 1 and sentence in found[0], found
+
+
+@given(st.one_of(st.ip_addresses().map(str), st.text("0123456789abcdef:.", max_size=12)))
+def test_city_and_access_point_take_the_same_addresses(address: str) -> None:
+    """Whatever the one lets through, the other does."""
+    part = {"servers": [address]}
+    assert (document.faults({"dns": part}) == []) == (dns.check(part, FACTS) == [])

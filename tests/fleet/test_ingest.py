@@ -282,6 +282,18 @@ def test_a_report_after_a_will_means_online(world: World) -> None:
     assert world.rows("SELECT presence FROM state") == [("online",)]
 
 
+def test_only_a_birth_ends_safe_mode(world: World) -> None:
+    """A report that comes after it was made before; a late will of an earlier session is not believed."""
+    presence(world, "online", FIRST)
+    world.line.tell(world.mono, "presence", {"v": 1, "state": "online", "boot": BOOT, "session": SECOND, "safe_mode": True}, is_retained=False)
+    world.report(1)
+    world.turns()
+    presence(world, "lost", FIRST)
+    assert world.rows("SELECT presence, session FROM state") == [("safe-mode", SECOND)]
+    presence(world, "online", FIRST)
+    assert world.rows("SELECT presence, session FROM state") == [("online", FIRST)]
+
+
 def test_the_last_birth_is_known_after_a_restart(world: World) -> None:
     """The store remembers the session."""
     presence(world, "online", SECOND)

@@ -229,6 +229,12 @@ def test_a_presence_said_again_keeps_its_first_time(city: City) -> None:
     second.close()
 
 
+def test_time_in_safe_mode_is_unknown_and_not_down(keeper: Keeper) -> None:
+    """Nothing is sensed there, as where the agent was stopped."""
+    keeper.commit(batch(NOON, states=[StateChange(1, "presence", ("safe-mode", "aa", NOON))]))
+    assert rows(keeper, "SELECT ap, at FROM stops") == [(1, NOON)]
+
+
 def test_the_list_of_alerts_in_the_newest_report_is_the_truth(keeper: Keeper) -> None:
     """What it lacks is cleared, what it has besides is added, and what an alert said of itself is kept."""
     keeper.commit(batch(NOON, alerts=[AlertChange(1, "flash-full", 5, '{"a":1}'), AlertChange(1, "radio-down", 6, "{}")]))

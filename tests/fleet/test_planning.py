@@ -98,3 +98,21 @@ def test_a_plan_explains_with_what_is_not_pushed_yet(town: Town) -> None:
         assert Explained(("ssids", "public", "hidden"), True, "tag", "market", 0) in rows
         with pytest.raises(BadInput, match="'rw-0001', which is not below tag=market; expected one of rw-0010"):
             planning.explain(connection, "rw-0001", drafted)
+
+
+def test_a_cap_is_shown_value_by_value(town: Town) -> None:
+    """It is one change to the access point, a table; people want its figures."""
+    before = {"down_mbps": 30, "up_mbps": 10}
+    after = {"down_mbps": 20, "up_mbps": 10, "per_station": {"down_mbps": 5}}
+    for ap, old, new in (("rw-0001", before, after), ("rw-0002", None, before), ("rw-0006", after, None)):
+        values = {name: value for name, value in (("from", old), ("to", new)) if value is not None}
+        town.air.answers[ap] = [{"state": "planned", "impact": "live", "changes": [{"path": "ssids.public.cap", "impact": "live"} | values]}]
+    code, text = planned(town, PUBLIC)
+    assert code == 0
+    for line in (
+        "  ssids.public.cap.down_mbps: 30 → 20 Mbit/s (live)\n  ssids.public.cap.per_station.down_mbps: not set → 5 Mbit/s (live)\n",
+        "  ssids.public.cap.down_mbps: not set → 30 Mbit/s (live)\n  ssids.public.cap.up_mbps: not set → 10 Mbit/s (live)\n",
+        "  ssids.public.cap.per_station.down_mbps: 5 → not set (live)\n",
+    ):
+        assert line in text
+    assert "live 3 (nobody notices)" in text

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from agent.wire import claims, jws, keyfile
-from agent.wire.claims import ConfigClaims
+from agent.wire.claims import CommandClaims, ConfigClaims
 from agent.wire.messages import Malformed
 from fleet import sign
 from fleet.sign import Refused, SecretKey
@@ -234,6 +234,21 @@ def keys(tmp_path: Path) -> Path:
 
 def sign_it(keys: Path, *more: object, file: str = "c.toml", key: str = "keys/city.sec") -> subprocess.CompletedProcess[str]:
     return run("sign", "--key", keys / key, "--city", CITY, "--ap", AP, "--revision", 7, *more, keys / file)
+
+
+def test_a_command_is_what_an_access_point_reads() -> None:
+    asked = CommandClaims(CITY, AP, "9b0e-1", "b1946ac92492d234", 5183, "locate", {"seconds": 3}, 1_790_000_000)
+    message = jws.parse(sign.command(KEY, asked))
+    assert claims.parse_command(message.payload, CITY, AP, "locate") == asked
+    assert message.payload["kind"] == "command"
+    assert KEY.sign(message.signing_input) == message.signature
+
+
+@pytest.mark.parametrize("member", [{"boot": "B1946AC92492D234"}, {"id": "a b"}, {"name": "Locate"}, {"until_uptime_s": -1}, {"ap": "RW 1"}])
+def test_a_command_that_an_access_point_would_refuse_is_not_signed(member: dict[str, Any]) -> None:
+    asked = CommandClaims(CITY, AP, "9b0e-1", "b1946ac92492d234", 5183, "locate", {}, 1_790_000_000)
+    with pytest.raises(Refused):
+        sign.command(KEY, asked._replace(**member))
 
 
 def test_a_key_is_made_and_signs(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.wire import messages
+from agent.wire import messages, safe_mode
 from fleet import status
 from fleet.status import City, Config, Row
 
@@ -32,6 +32,10 @@ def say(city: City, at: float, *said: tuple[str, bytes]) -> None:
 
 def birth(session: str) -> tuple[str, bytes]:
     return "presence", messages.encode(messages.presence_birth(BOOT, session, None, "0.1.0"))
+
+
+def in_safe_mode(session: str) -> tuple[str, bytes]:
+    return "presence", messages.encode(messages.presence_birth(BOOT, session, None, "0.1.0") | safe_mode.members(None, 5, ""))
 
 
 def lost(session: str) -> tuple[str, bytes]:
@@ -58,6 +62,10 @@ def row_of(city: City, at: float = 1.0) -> Row:
         ([birth(FIRST), lost(FIRST)], "lost"),
         ([birth(FIRST), stopped(FIRST)], "offline"),
         ([birth(FIRST), birth(SECOND), lost(FIRST)], "online"),
+        ([birth(FIRST), report(), in_safe_mode(SECOND)], "safe-mode"),
+        ([in_safe_mode(FIRST), report()], "safe-mode"),
+        ([in_safe_mode(FIRST), birth(SECOND), report()], "online"),
+        ([in_safe_mode(FIRST), lost(FIRST)], "lost"),
         ([birth(FIRST), birth(SECOND), stopped(FIRST)], "online"),
         ([lost(FIRST)], "lost"),
         ([lost(FIRST), report(1)], "online"),
@@ -286,3 +294,20 @@ def test_how_the_last_push_stands_is_what_was_last_reported() -> None:
     say(city, 0, ("config/reported", b'{"v":1,"state":"perhaps"}'), ("config/reported", b"garbage"), ("config/reported", b'{"state":"failed","revision":"8"}'))
     assert row_of(city).config == Config(8, "rolled_back", "not_on_air")
     assert city.ignored == 3
+
+
+@pytest.mark.parametrize(
+    ("part", "caps"),
+    [
+        ({"standing": True, "missing": []}, "standing"),
+        ({"standing": False, "missing": ["rwd-public is not there"]}, "missing"),
+        ({"standing": True, "missing": [], "bypassed": True}, "bypassed"),
+        ({"standing": False, "bypassed": True}, "missing"),
+        ({"standing": "yes"}, None),
+        (7, None),
+        (None, None),
+    ],
+)
+def test_caps_are_as_the_access_point_read_them_back(part: object, caps: str | None) -> None:
+    """None where none are wanted, or nothing that can be understood was said of them."""
+    assert status.figures_of({"caps": part}).caps == caps

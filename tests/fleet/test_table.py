@@ -206,3 +206,10 @@ def test_only_the_first_are_drawn_and_all_are_counted() -> None:
     console.print(render(a_view(*(a_row(f"rw-{number}") for number in range(9))), 80, most=2))
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert "9 online" in text and sum(line.startswith("rw-") for line in text.splitlines()) == 2
+
+
+@pytest.mark.parametrize(("caps", "said"), [("standing", "● standing"), ("missing", "✖ missing"), ("bypassed", "▲ bypassed")])
+def test_caps_have_a_column_where_anybody_is_to_have_some(caps: str, said: str) -> None:
+    text = drawn(View("malang", [a_row(), a_row("rw-0502", caps=caps)], 0, 0), 200)
+    assert "Caps" in text and said in text
+    assert "Caps" not in drawn(View("malang", [a_row()], 0, 0), 200)

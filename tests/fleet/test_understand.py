@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.wire import config, messages
+from agent.wire import config, messages, safe_mode
 from fleet.quarantine import beginning
 from fleet.rows import AlertChange, RawRow, StateChange
 from fleet.understand import Event, Poison, Presence, Report, Who, kept_report, understand
@@ -242,6 +242,7 @@ def test_presence_is_told_with_its_session() -> None:
     """Who decides about it is not here."""
     birth = messages.presence_birth(BOOT, "0123456789abcdef", 1, "0.1.0")
     assert hear(birth, "presence", is_retained=True) == Presence("online", "0123456789abcdef")
+    assert hear(birth | safe_mode.members(1, 5, ""), "presence") == Presence("safe-mode", "0123456789abcdef")
     assert hear(b"", "presence") is None
     assert isinstance(hear({"state": "online", "session": "short", "boot": BOOT}, "presence"), Poison)
 

@@ -94,3 +94,24 @@ def test_on_a_terminal_the_table_lives_and_is_gone_at_the_end(tmp_path: Path) ->
     assert "testing" in out.getvalue()
     screen.close()
     assert "\x1b[2K" in out.getvalue()
+
+
+def test_as_json_nothing_that_an_access_point_says_moves_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """A C1 control does as well, and json leaves it as it is."""
+    Screen(True).ending([Row("rw-0001", 3, "rejected", {"reason": "\x9b2J\u202e"})])
+    assert all(line.isprintable() for line in capsys.readouterr().out.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("path", "before", "after", "told"),
+    [
+        ("uplink.cap.down_mbps", 60, 40, "uplink.cap.down_mbps: 60 → 40 Mbit/s"),
+        ("uplink.cap.down_mbps", 60, None, "uplink.cap.down_mbps: 60 → not set"),
+        ("radios.2g.tx_power_dbm", None, 20, "radios.2g.tx_power_dbm: not set → 20 dBm"),
+        ("dns.filter", None, "adguard-family", 'dns.filter: not set → "adguard-family"'),
+        ("ssids.x.key", "***", "***", 'ssids.x.key: another "***"'),
+        ("a\x1b", 1, 2, "a?: 1 → 2"),
+    ],
+)
+def test_a_change_is_said_with_its_unit_and_a_key_never(path: str, before: object, after: object, told: str) -> None:
+    assert verdicts.changed(path, before, after) == told

@@ -66,10 +66,13 @@ def heard(presence: str | None, presence_ago: int | None, report_ago: int | None
         (heard("online", 9000, 3605), FRESH, "unknown", None),
         (heard("online", 9000, 5), FRESH, "online", None),
         (heard("lost", 9000, 9005), FRESH, "lost", None),
+        (heard("safe-mode", 9000, 9100), HEARING, "safe-mode", None),
+        (heard("safe-mode", 9000, 5), HEARING, "safe-mode", None),
+        (heard("safe-mode", 9000, 9100), DEAF, "unknown", "safe-mode"),
     ],
 )
 def test_the_state(said: Heard, ear: Ear, state: str, was: str | None) -> None:
-    """Lost and offline by presence unless a newer report came; late after 2.5 intervals of silence that we listened to; unknown where we did not."""
+    """Lost and offline by presence unless a newer report came; late after 2.5 intervals of silence we listened to; else unknown; safe mode till a birth."""
     assert view.state_of(said, ear, NOW) == (state, was)
 
 
@@ -128,7 +131,7 @@ def test_pending_ones_stand_apart(city: City, live: sqlite3.Connection) -> None:
     seen = view.overview(live, NOW)
     assert [point.id for point in seen.pending()] == ["rw-0002", "rw-9999"]
     assert [point.id for point in seen.enrolled()] == ["rw-0001"]
-    assert seen.counts() == {"lost": 0, "late": 0, "offline": 0, "unknown": 0, "never": 1, "online": 0, "pending": 2}
+    assert seen.counts() == {"lost": 0, "late": 0, "safe-mode": 0, "offline": 0, "unknown": 0, "never": 1, "online": 0, "pending": 2}
 
 
 def test_a_pushed_interval_makes_nobody_late(city: City, live: sqlite3.Connection) -> None:

@@ -55,3 +55,10 @@ def test_units() -> None:
         "2 boxes",
     )
     assert [words.number(value) for value in (True, "1", [], 1e300, float("inf"), 3)] == [None, None, None, None, None, 3.0]
+
+
+@pytest.mark.parametrize(
+    ("name", "told"), [("signal_dbm", ("signal", "dBm")), ("tx_rate_mbps", ("tx rate", "Mbit/s")), ("connected_s", ("connected", "s")), ("ssid", ("ssid", ""))]
+)
+def test_a_member_is_named_by_its_words_and_unit(name: str, told: tuple[str, str]) -> None:
+    assert words.named(name) == told
