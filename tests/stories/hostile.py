@@ -191,6 +191,17 @@ def flood(run_dir: str, contents: Sequence[bytes], seconds: float, confirms: boo
     return count
 
 
+def flood_files(run_dir: str, names: Sequence[str], contents: Sequence[bytes], seconds: float) -> int:
+    """Put one after the other into the inbox under each of these names, as fast as it can; give how many."""
+    until = time.monotonic() + seconds
+    count = 0
+    while time.monotonic() < until:
+        for name in names:
+            put(run_dir, name, contents[count % len(contents)])
+            count += 1
+    return count
+
+
 def flood_confirm(run_dir: str, nonces: Sequence[bytes], seconds: float) -> int:
     """Confirm with one nonce after the other, also with ones made up."""
     until = time.monotonic() + seconds

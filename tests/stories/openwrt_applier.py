@@ -11,9 +11,9 @@ import sys
 from pathlib import Path
 
 from agent import apply
-from agent.apply import Limits
 from agent.confirm import system_clock
 from agent.guard import Scripts
+from agent.limits import Limits
 from agent.router.clock import boot
 from agent.router.store_openwrt import OpenwrtStore, Places
 from agent.settings import Settings, load

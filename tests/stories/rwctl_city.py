@@ -67,6 +67,17 @@ class Program:
         self.process.wait(10)
 
 
+_SAYING = """
+import json, sys
+from fleet import cli
+for words in json.loads(sys.argv[1]):
+    print("$ rwctl", *words, flush=True)
+    code = cli.main(words)
+    if code:
+        sys.exit(f"exit {code}")
+"""
+
+
 class RealCity:
     """One city's directory with everything that runs on it; `more`: further words for `rwctl init`."""
 
@@ -93,6 +104,14 @@ class RealCity:
             with (self.logs / "commands.log").open("a") as log:
                 log.write(f"$ rwctl {' '.join(words)}\n{done.stdout}{done.stderr}")
         return done.stdout + (done.stderr if fails else "")
+
+    def rwctl_says(self, *commands: Sequence[str], within_s: float = 120) -> None:
+        """Run commands that only show something, each as rwctl does, in one process; all end with 0, and what they print is logged."""
+        each = json.dumps([["--dir", str(self.folder), *words] for words in commands])
+        with (self.logs / "commands.log").open("ab") as log:
+            command, nothing, cwd = [sys.executable, "-c", _SAYING, each], subprocess.DEVNULL, self.folder.parent
+            done = subprocess.run(command, env=self.environment, stdin=nothing, stdout=log, stderr=log, timeout=within_s, cwd=cwd, check=False)
+        assert done.returncode == 0, (self.logs / "commands.log").read_text()[-3000:]
 
     def enroll(self, *names: str) -> None:
         """Enrol some of ROWS from a CSV file."""

@@ -1,4 +1,4 @@
-"""README's five commands, run as they are written there: enrol, status, plan, push, confirmed."""
+"""README's five commands, run as they are written there: enrol, status, plan, push, confirmed; and then those of docs/commands.md."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ pytestmark = [pytest.mark.story, pytest.mark.needs("mosquitto")]
 ENROL, STATUS, PLAN, PUSH, CONFIRMED = range(5)
 
 
-def block(mark: str) -> str:
-    """Give the block that stands in README right after its comment."""
-    found = re.search(rf"<!-- {mark} -->\s*```\w+\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    assert found, f"README.md has no block right after <!-- {mark} -->"
+def block(mark: str, file: str = "README.md") -> str:
+    """Give the block that stands in a file right after its comment."""
+    found = re.search(rf"<!-- {mark} -->\s*```\w+\n(.*?)```", (ROOT / file).read_text(encoding="utf-8"), re.DOTALL)
+    assert found, f"{file} has no block right after <!-- {mark} -->"
     return found[1]
 
 
-def commands(mark: str) -> list[str]:
+def commands(mark: str, file: str = "README.md") -> list[str]:
     """Give a block's commands, without what is said about them."""
-    return [line.partition(" #")[0].strip() for line in block(mark).splitlines() if line.strip()]
+    return [line.partition(" #")[0].strip() for line in block(mark, file).splitlines() if line.strip()]
 
 
 class Desk:
@@ -110,6 +110,9 @@ def test_the_five_commands_run_as_they_are_written(desk: Desk) -> None:
     assert f"confirmed {len(inside)}" in pushed
     confirmed = desk.run(five[CONFIRMED])
     assert sorted(re.findall(r"^rw-\d+", confirmed, re.MULTILINE)) == inside
+    acts = commands("city-acts", "docs/commands.md")
+    assert [act.split()[2] for act in acts] == ["locate", "stations", "scan", "reboot"]
+    assert all(" ● succeeded " in desk.run(act) for act in acts)
     assert fleet.stop() == 0
     assert serve.stop() == 0
     assert broker.stop() == 0

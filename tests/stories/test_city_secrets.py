@@ -126,8 +126,7 @@ def everything_said(city: RealCity, *names: str) -> None:
     said: list[tuple[str, ...]] = [("status",), ("status", "--json"), ("history",), ("history", "--json"), ("audit",), ("audit", "--json"), ("audit", "verify")]
     said += [("status", "--quarantine"), ("status", "--quarantine", "--json")]
     said += [("status", name, *more) for name in names for more in ((), ("--json",))]
-    for words in (*said, *EXPORTS):
-        city.rwctl(*words)
+    city.rwctl_says(*said, *EXPORTS)
 
 
 def saved_by_the_broker(city: RealCity) -> None:

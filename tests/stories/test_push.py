@@ -87,7 +87,7 @@ class Town:
 
     def verifications(self) -> int:
         """Give how many signatures root has checked."""
-        _, count, _ = json.loads((self.apply_dir / "verified").read_text())
+        _, count, *_ = json.loads((self.apply_dir / "verified").read_text())
         return int(count)
 
 
@@ -227,7 +227,9 @@ def test_pushes_of_others_are_refused_and_change_nothing(world: World) -> None:
     until(lambda: [one for one in town.city.on("alert/push-refused") if one.payload], "the alert")
     assert town.states()[-1][1:] == ("rejected", "bad_signature")
     changed = {path for path, seen in files(town.agent.folder / "state").items() if before.get(path) != seen}
-    assert not changed
+    # What time it is on the simulated box, which a real one asks /proc for, lies beside its configuration.
+    played = town.agent.folder / "state/simulated"
+    assert changed <= {str(played), str(played / "time")}
     assert SSID not in town.ssids()
 
 

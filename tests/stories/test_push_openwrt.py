@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from agent import wall
-from agent.apply import Limits
+from agent.limits import Limits
 from agent.router.store_openwrt import OpenwrtStore
 from agent.router.store_openwrt import Places as BoxPlaces
 from agent.settings import load
@@ -84,7 +84,9 @@ class City:
         settings = load(str(folder / "agent.toml"))
         wall.prepare(settings)
         box = self.box
-        known = BoxPlaces(str(box.config), str(box.override), str(box.rpcd), box.path)
+        for name in ("derived", "ash"):
+            (folder / name).mkdir()
+        known = BoxPlaces(str(box.config), str(box.override), str(box.rpcd), box.path, f"{folder}/derived", scripts=f"{folder}/ash")
         (folder / "box.json").write_text(json.dumps(known._asdict()))
         self.place = Place(folder, settings, openwrt_applier.scripts(folder))
         self.jump = Jump()

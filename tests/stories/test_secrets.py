@@ -19,6 +19,7 @@ pytestmark = [pytest.mark.story, pytest.mark.needs("mosquitto")]
 SEED, PEAK = 4711, 60
 PASSWORD = "hunter2-korek-api-Zz9"
 MAX_DEPTH = 3
+_BETWEEN = b"\n\xff\x00 no text goes on behind this \x00\xff\n"
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{8,}={0,2}")
 _HEX = re.compile(rb"(?:[0-9a-fA-F]{2}){6,}")
 
@@ -46,14 +47,14 @@ def readings(data: bytes, depth: int = 0) -> Iterator[bytes]:
 
 def find(data: bytes, planted: set[str]) -> set[str]:
     """Give which of the planted texts stand in the bytes, whatever their case, separators and wrapping."""
-    found = set()
-    needles = {text: {text.lower().encode(), text.replace(":", "").lower().encode(), text.replace(":", "-").lower().encode()} for text in planted}
-    raw = {text: bytes.fromhex(text.replace(":", "")) for text in planted if re.fullmatch(r"([0-9a-f]{2}:){5}[0-9a-f]{2}", text)}
-    for reading in readings(data):
-        low = reading.lower()
-        for text, forms in needles.items():
-            if any(form in low for form in forms) or (text in raw and raw[text] in reading):
-                found.add(text)
+    # Of one blob each text is asked once: there are a hundred thousand readings, most of a few bytes.
+    blob = _BETWEEN.join(readings(data))
+    low, found = blob.lower(), set()
+    for text in planted:
+        forms = {text.lower().encode(), text.replace(":", "").lower().encode(), text.replace(":", "-").lower().encode()}
+        raw = bytes.fromhex(text.replace(":", "")) if re.fullmatch(r"([0-9a-f]{2}:){5}[0-9a-f]{2}", text) else None
+        if any(form in low for form in forms) or (raw is not None and raw in blob):
+            found.add(text)
     return found
 
 

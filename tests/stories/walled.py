@@ -21,10 +21,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from agent import apply, settings, wall
-from agent.apply import Limits
+from agent import apply, commanding, settings, wall
 from agent.confirm import Clock
 from agent.guard import Scripts
+from agent.limits import Limits
 from agent.router.clock import boot
 from agent.router.stores import open_store
 from agent.wire import keyfile
@@ -72,7 +72,8 @@ exec "$@"
 """
 CHECKED = '#!/bin/sh\nread -r up rest </proc/uptime\necho "$up" >>{folder}/checks\n[ ! -e {folder}/slowly ] || sleep 0.5\nexec {folder}/signify "$@"\n'
 # Where only the order of things is the claim: no pauses, and a minute of uptime in a few seconds: what a reload takes is no faster for it.
-QUICK = Limits(verify_every_s=0.0, quiet_every_s=0.0, live_gap_s=0.1, poll_s=0.1, watch_s=0.02, lock_s=20.0)
+COMMANDS = commanding.Limits(verify_every_s=0.0, quiet_every_s=0.0, refuse_every_s=0.0, poll_s=0.02, soon_s=0.01)
+QUICK = Limits(verify_every_s=0.0, quiet_every_s=0.0, live_gap_s=0.1, poll_s=0.1, watch_s=0.02, lock_s=20.0, commands=COMMANDS)
 TIMES = 4.0
 SHORTEST_S = 30  # that a push may ask to be tried for
 PATIENCE_S = 60.0

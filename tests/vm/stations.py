@@ -11,6 +11,8 @@ from pathlib import Path
 
 WIFI = Path(os.environ.get("WIFI_DIR", "/nowhere"))
 STATIONS = int(os.environ.get("WIFI_STATIONS", "0"))
+# The one access point of desk.py's city, and its bundle in the directory that guest and host share.
+AP, BUNDLE = "rw-0501", "bundle.tar.gz"
 
 
 def in_namespace(name: str, *command: str) -> str:

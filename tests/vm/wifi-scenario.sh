@@ -8,6 +8,10 @@
 #   wifi-scenario.sh --json                   only print the JSON (from CMD)
 #
 #   -n N         stations (default 3)
+#   -r N         radios of the access point, 1 (default) or 2: the second is in the
+#                5 GHz band, channel 36, with one BSS "private5" (wlan1) on br-lan
+#   -j N         only the first N stations join a network (default: all)
+#   -G GID       the group that may use hostapd's control sockets (default 0)
 #   --guest OWE|OPEN   security of the guest network (default OWE)
 #   -o DIR       also save what the Wi-Fi tools print, as DIR/*.txt
 #
@@ -30,10 +34,13 @@ set -euo pipefail
 
 die() { echo "wifi-scenario: $*" >&2; exit 1; }
 
-stations=3 guest=OWE save='' mode=run
+stations=3 radios=1 joining='' group=0 guest=OWE save='' mode=run
 while (( $# )); do
     case $1 in
         -n) stations=$2; shift 2 ;;
+        -r) radios=$2; shift 2 ;;
+        -j) joining=$2; shift 2 ;;
+        -G) group=$2; shift 2 ;;
         --guest) guest=$2; shift 2 ;;
         -o) save=$(cd "$2" && pwd); shift 2 ;;
         --json) mode=json; shift ;;
@@ -43,6 +50,7 @@ while (( $# )); do
     esac
 done
 PATH=$PATH:/usr/sbin:/sbin
+joining=${joining:-$stations}
 channel=6 freq=2437
 # The key of "private" with the passphrase correct-horse-battery, computed here and not by every station in an emulated guest.
 psk=fba89b7e7b5271f085c38d2a8cd6107102cbd20165900e1a2a146e1e7302a81a
@@ -158,17 +166,18 @@ trap 'exit 130' INT
 
 # --- up ---------------------------------------------------------------------
 
-# Radio 0 is the access point's; the stations have the others. A kernel with
-# hwsim built in takes their number on its command line instead.
+# The first radios are the access point's; the stations have the others. A kernel with
+# hwsim built in takes their number on its command line instead. With regtest=5 (a
+# regulatory domain of the driver's own) 5 GHz may be used without a database of them.
 if [[ ! -e /sys/class/mac80211_hwsim ]]; then
-    modprobe mac80211_hwsim "radios=$((stations + 1))" support_p2p_device=0 ||
+    modprobe mac80211_hwsim "radios=$((stations + radios))" support_p2p_device=0 "regtest=$((radios > 1 ? 5 : 0))" ||
         die 'this kernel has no mac80211_hwsim'
 fi
 phys=()
 for radio in /sys/class/mac80211_hwsim/hwsim*; do
     phys+=("$(basename "$radio"/ieee80211/phy*)")
 done
-(( ${#phys[@]} > stations )) || die "only ${#phys[@]} radios"
+(( ${#phys[@]} >= stations + radios )) || die "only ${#phys[@]} radios"
 # hwsimN sorts as text; with more than ten radios the order is still one-to-one.
 
 for ns in ap wan $(seq -f 'sta%g' "$stations"); do
@@ -176,16 +185,17 @@ for ns in ap wan $(seq -f 'sta%g' "$stations"); do
     ip -n "$ns" link set lo up
 done
 
-# give_radio PHY NS: moves the radio, and names its interface wlan0 there.
+# give_radio PHY NS NAME: moves the radio, and names its interface there.
 give_radio() {
     local dev
     dev=$(basename /sys/class/ieee80211/"$1"/device/net/*)
     ip link set "$dev" down
     iw phy "$1" set netns name "$2"
-    [[ $dev == wlan0 ]] || ip -n "$2" link set "$dev" name wlan0
+    [[ $dev == "$3" ]] || ip -n "$2" link set "$dev" name "$3"
 }
-give_radio "${phys[0]}" ap
-for ((i = 1; i <= stations; i++)); do give_radio "${phys[i]}" "sta$i"; done
+# The last first: none of them has a name there that an earlier one shall get.
+for ((i = radios - 1; i >= 0; i--)); do give_radio "${phys[i]}" ap "wlan$i"; done
+for ((i = 1; i <= stations; i++)); do give_radio "${phys[i + radios - 1]}" "sta$i" wlan0; done
 
 ip link add wan0 netns ap type veth peer name wan0 netns wan
 ip -n ap addr add 203.0.113.1/24 dev wan0
@@ -210,6 +220,7 @@ mkdir "$WIFI_DIR/etc"
 cat >"$WIFI_DIR/etc/wlan0.conf" <<CONF
 driver=nl80211
 ctrl_interface=$WIFI_DIR/hostapd
+ctrl_interface_group=$group
 interface=wlan0
 bridge=br-lan
 ssid=private
@@ -224,14 +235,35 @@ wpa_psk=$psk
 wpa_disable_eapol_key_retries=1
 bss=wlan0-guest
 ctrl_interface=$WIFI_DIR/hostapd
+ctrl_interface_group=$group
 bridge=br-guest
 ssid=guest
 wmm_enabled=1
 $guest_ap
 CONF
-in_ns ap nice -n -15 hostapd -B -g "$WIFI_DIR/global/hostapd" -P "$WIFI_DIR/hostapd.pid" -f "$WIFI_DIR/hostapd.log" "$WIFI_DIR/etc/wlan0.conf" ||
+hostapd_files=("$WIFI_DIR/etc/wlan0.conf") last=wlan0-guest
+if (( radios > 1 )); then
+    cat >"$WIFI_DIR/etc/wlan1.conf" <<CONF
+driver=nl80211
+ctrl_interface=$WIFI_DIR/hostapd
+ctrl_interface_group=$group
+interface=wlan1
+bridge=br-lan
+ssid=private5
+hw_mode=a
+channel=36
+ieee80211n=1
+wmm_enabled=1
+wpa=2
+wpa_key_mgmt=WPA-PSK
+rsn_pairwise=CCMP
+wpa_psk=$psk
+CONF
+    hostapd_files+=("$WIFI_DIR/etc/wlan1.conf") last=wlan1
+fi
+in_ns ap nice -n -15 hostapd -B -g "$WIFI_DIR/global/hostapd" -P "$WIFI_DIR/hostapd.pid" -f "$WIFI_DIR/hostapd.log" "${hostapd_files[@]}" ||
     { cat "$WIFI_DIR/hostapd.log" >&2; die 'hostapd does not start'; }
-until_true 20 test -S "$WIFI_DIR/hostapd/wlan0-guest" ||
+until_true 20 test -S "$WIFI_DIR/hostapd/$last" ||
     { cat "$WIFI_DIR/hostapd.log" >&2; die 'no access point'; }
 say 'access point is up'
 
@@ -282,8 +314,17 @@ on_air() {
     die "station $i does not associate, or gets no address"
 }
 
+supplicant() {
+    in_ns "sta$1" nice -n -15 wpa_supplicant -B -D nl80211 -i wlan0 -c "$WIFI_DIR/sta$1.conf" -P "$WIFI_DIR/sta$1.pid" -f "$WIFI_DIR/sta$1.log"
+}
+
 # One after the other: each has the guest's processors to itself while its handshake runs.
 for ((i = 1; i <= stations; i++)); do
+    if (( i > joining )); then
+        echo "ctrl_interface=$WIFI_DIR/sta$i" >"$WIFI_DIR/sta$i.conf"
+        supplicant "$i"
+        continue
+    fi
     if (( i % 2 )); then
         network=$'ssid="private"\n key_mgmt=WPA-PSK\n psk='$psk
     else
@@ -297,12 +338,11 @@ network={
  scan_freq=$freq
 }
 CONF
-    in_ns "sta$i" nice -n -15 wpa_supplicant -B -D nl80211 -i wlan0 -c "$WIFI_DIR/sta$i.conf" \
-        -P "$WIFI_DIR/sta$i.pid" -f "$WIFI_DIR/sta$i.log"
+    supplicant "$i"
     on_air "$i"
     say "station $i is on"
 done
-say "$stations stations are on"
+say "$joining stations are on"
 
 # --- use --------------------------------------------------------------------
 
