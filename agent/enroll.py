@@ -76,7 +76,7 @@ def _installed(given: Bundle, config: str, is_forced: bool, group_of: Callable[[
     final, aside = naming(document, os.path.dirname(config)), naming(document, f"{os.path.dirname(config)}/{NEW}")
     place = Folder(config, group_of(document.get("router", {}).get("backend", "")))
     place.prepare()
-    with folder.locked(place.path), home.locked():
+    with place.locked(), home.locked():
         if written is not None:
             place.finish(written, home.settle)
         try:

@@ -56,6 +56,19 @@ class Folder:
             self._flash.make_directory(path)
             self._dress(path, OWN_MODE, None)
 
+    @contextmanager
+    def locked(self, wait_s: float = 0.0) -> Iterator[None]:
+        """Be the only one who writes here while entered; Rejected when another is for `wait_s` seconds.
+
+        The lock is that of SECRETS, which the daemon's user may not open: who may read a directory may lock it, and keep everybody else out.
+        """
+        own = os.path.join(self.path, SECRETS)
+        self.make_own([own])
+        with alone.flocked(os.open(own, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC), wait_s) as is_ours:
+            if not is_ours:
+                raise Rejected(f"another rwagent enroll is at work in {self.path}; wait for its end")
+            yield
+
     def put(self, name: str, content: bytes) -> None:
         """Put a file in place, readable for the daemon."""
         self._flash.put(os.path.join(self.path, name), content, FILE_MODE, group=self._group)
@@ -123,15 +136,6 @@ class Folder:
             os.chown(path, os.geteuid(), -1 if group is None else group)
         if stat.S_IMODE(seen.st_mode) != mode:
             os.chmod(path, mode)
-
-
-@contextmanager
-def locked(folder: str, wait_s: float = 0.0) -> Iterator[None]:
-    """Hold the directory's lock while entered; Rejected when another keeps it for `wait_s` seconds."""
-    with alone.flocked(os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), wait_s) as is_ours:
-        if not is_ours:
-            raise Rejected(f"another rwagent enroll is at work in {folder}; wait for its end")
-        yield
 
 
 def naming(document: Document, folder: str) -> Document:

@@ -78,7 +78,7 @@ def _render(options: Options, group: int | None) -> int:
     place = Folder(config, group)
     place.make_all()
     refused = _take_bundle(options, group)
-    with folder.locked(place.path, options.places.wait_s):
+    with place.locked(options.places.wait_s):
         _finish(place, home)
         if options.is_first:
             _adopt(place, home, options.places)

@@ -278,7 +278,7 @@ def test_a_link_is_not_followed(name: str, box: Box, tmp_path: Path) -> None:
 
 def test_two_at_once_do_not_mix(box: Box) -> None:
     """The second is told to wait."""
-    with folder.locked(str(box.etc)), pytest.raises(Rejected, match="another rwagent enroll is at work"):
+    with folder.Folder(str(box.config), None).locked(), pytest.raises(Rejected, match="another rwagent enroll is at work"):
         box.enroll()
 
 

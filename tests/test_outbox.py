@@ -724,7 +724,7 @@ def test_killed_process_loses_nothing(tmp_path: Path) -> None:
 
 def _listen(child: subprocess.Popen[bytes], lines: int) -> bytes:
     assert child.stdout is not None
-    said, deadline = b"", time.monotonic() + 30
+    said, deadline = b"", time.monotonic() + 120
     while said.count(b"\n") < lines and time.monotonic() < deadline:
         if select.select([child.stdout], [], [], 1)[0]:
             said += os.read(child.stdout.fileno(), 4096)

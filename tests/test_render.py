@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import shutil
 import stat
@@ -435,9 +437,22 @@ def test_an_enrolment_waits_for_no_push(enrolled: Router) -> None:
 
 def test_a_second_enrolment_is_waited_for(enrolled: Router, capsys: pytest.CaptureFixture[str]) -> None:
     """Two at once never mix; one that does not end is told."""
-    with folder.locked(str(enrolled.etc)):
+    with folder.Folder(str(enrolled.config), None).locked():
         assert enrolled.render() == 2 and "another rwagent enroll is at work" in capsys.readouterr().err
     assert enrolled.render() == 0
+
+
+def test_who_may_only_read_keeps_nobody_out(enrolled: Router) -> None:
+    """The daemon's user may lock what its group may read, and hold that for ever."""
+    with contextlib.ExitStack() as held:
+        readable = [path for path in (enrolled.etc, *enrolled.etc.rglob("*")) if path.stat().st_mode & stat.S_IRGRP]
+        assert enrolled.etc in readable and enrolled.config in readable
+        for path in readable:
+            fd = os.open(path, os.O_RDONLY)
+            held.callback(os.close, fd)
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        enrolled.enroll(turn=1)
+        assert enrolled.render() == 0
 
 
 def test_an_enrolment_cut_short_is_finished_before_rendering(enrolled: Router) -> None:

@@ -160,14 +160,14 @@ def test_where_all_is_required_what_did_not_run_is_a_fault(tree: Tree, environme
     assert (status, f"FAILED: {fault}" in said.splitlines()) == (1, True), said
 
 
-ONE_FAILED = "FAILED tests/test_x.py::test_y[1] - assert 0\n1 failed, 6 passed in 1.00s"
+ONE_FAILED = "FAILED tests/test_x.py::test_y[sleep 60-1] - assert 0 - 1\n1 failed, 6 passed in 1.00s"
 
 
 def test_a_story_that_failed_in_the_crowd_is_run_once_more_alone(tree: Tree) -> None:
     """It passes then: all is well, all are counted, and its name stands at the end."""
     status, said = tree.run(RWAGENT_REQUIRE_COMPONENTS="1", BROKEN="tests", TESTS_SAY=ONE_FAILED)
     assert (status, said.splitlines()[-1]) == (0, "17 passed, 0 failed"), said
-    assert "passed only alone: tests/test_x.py::test_y[1]" in said.splitlines()
+    assert "passed only alone: tests/test_x.py::test_y[sleep 60-1]" in said.splitlines()
     assert max(said.index(f"-- {lane}: ") for lane in ("vm", "mutants", "pythons", "city")) < said.index("-- alone-tests\n") < said.index("| what | budget |")
 
 
@@ -203,7 +203,7 @@ def test_what_fails_alone_or_breaks_off_under_another_python_is_a_fault(tree: Tr
     ("words", "environment"),
     [
         ((), {"BROKEN": "tests alone", "ALONE_SAYS": "1 failed in 1.00s"}),
-        ((), {"TESTS_SAY": "FAILED tests/test_x.py::test_y\n7 failed, 6 passed in 1.00s"}),
+        ((), {"TESTS_SAY": "FAILED tests/test_x.py::test_y\n11 failed, 6 passed in 1.00s"}),
         ((), {"TESTS_SAY": "6 passed in 1.00s"}),
         (("--fast",), {}),
     ],

@@ -13,6 +13,7 @@ from types import FrameType
 import pytest
 
 from agent.errors import Unavailable
+from agent.router import child
 from agent.router.child import Failed, Program
 
 
@@ -26,6 +27,12 @@ def make(directory: Path, body: str, **bounds: float) -> Program:
     tool.write_text(f"#!/bin/sh\n{body}\n")
     tool.chmod(0o755)
     return Program("tool", f"{directory}:/usr/bin:/bin", **bounds)  # type: ignore[arg-type]
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the kernel have its time to end what was killed: behind everybody else, at the lowest priority, 0.2 s are not enough."""
+    monkeypatch.setattr(child, "KILL_WAIT_S", 60.0)
 
 
 def own_children() -> list[str]:

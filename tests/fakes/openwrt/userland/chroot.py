@@ -332,7 +332,13 @@ class Root:
     def _start_ubusd(self) -> subprocess.Popen[bytes]:
         """Start the process that is looked for by its name, and told by SIGHUP."""
         null = subprocess.DEVNULL
-        return subprocess.Popen(self.command("/sbin/ubusd"), stdin=null, stdout=null, stderr=null, env={"PATH": PATH}, start_new_session=True)
+        started = subprocess.Popen(self.command("/sbin/ubusd"), stdin=null, stdout=null, stderr=null, env={"PATH": PATH}, start_new_session=True)
+        ends = time.monotonic() + GONE_S
+        # On its way into the box it is not yet one of its processes, and would outlive them.
+        while _mounts(started.pid) != self._mounts:
+            assert started.poll() is None and time.monotonic() < ends, "the box's ubusd did not start"
+            time.sleep(0.001)
+        return started
 
     def _needed(self) -> Iterator[str]:
         wanted = dict.fromkeys(path.resolve() for path in (ROOT, Path(sys.prefix), Path(sys.base_prefix)))
