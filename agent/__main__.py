@@ -153,8 +153,9 @@ def _begin(run_dir: str) -> tuple[str, list[str]]:
     try:
         start = starts.begin(run_dir, boot(), time.clock_gettime(time.CLOCK_BOOTTIME))
     except (OSError, Unavailable) as error:
-        _complain(f"rwagent run: {run_dir}: crashes are not counted: {error}", DONE)
-        return NORMAL, told
+        start = starts.Start(starts.Record(), unnoted=error)
+    if start.unnoted is not None:
+        _complain(f"rwagent run: {run_dir}: crashes are not counted: {start.unnoted}", DONE)
     return SAFE if start.record.is_safe else NORMAL, told + starts.handed(start)
 
 

@@ -55,25 +55,30 @@ class Record(NamedTuple):
 
 
 class Start(NamedTuple):
-    """How the next run is to be; `safe_mode_for_s`: how long the safe mode lasted that it follows, None when it follows none."""
+    """How the next run is to be; `safe_mode_for_s`: how long the safe mode lasted that it follows, None when it follows none.
+
+    `unnoted`: why this could not be noted, None when it was: a crash of this run is not going to be counted.
+    """
 
     record: Record
     safe_mode_for_s: float | None = None
+    unnoted: Exception | None = None
 
 
 def begin(run_dir: str, boot: str, now: float, rules: Rules = RULES) -> Start:
-    """Note that a run begins (`now`: uptime, seconds), and say how it is to be; `run_dir` is held by the caller.
-
-    OSError when it cannot be noted: this run's crash is not going to be counted.
-    """
+    """Note that a run begins (`now`: uptime, seconds), and say how it is to be, also where there is no room to note it; `run_dir` is held by the caller."""
     last = read(run_dir, boot, now)
     mark = os.path.join(run_dir, MARK)
     left = (read_bytes(mark, MARK_BYTES) or b"").decode("ascii", "replace")
     # What another boot left of a run was a power cut's.
     start = decide(last, now, crash_text(left.removeprefix(boot)) if left.startswith(boot) else None, rules)
-    if start.record != last:
-        _write(os.path.join(run_dir, FILE), messages.encode({"v": 1} | {name: value for name, value in start.record._asdict().items() if value is not None}))
-    _write(mark, boot.encode())
+    try:
+        if start.record != last:
+            said = {name: value for name, value in start.record._asdict().items() if value is not None}
+            _write(os.path.join(run_dir, FILE), messages.encode({"v": 1} | said))
+        _write(mark, boot.encode())
+    except OSError as error:
+        return start._replace(unnoted=error)
     return start
 
 

@@ -151,6 +151,18 @@ def test_an_hour_of_normal_running_forgets(box: Box, ran_s: float, is_safe: bool
     assert box.start(ran_s).record.is_safe is is_safe
 
 
+@pytest.mark.parametrize("name", [starts.FILE, MARK])
+def test_where_nothing_can_be_noted_it_runs_as_it_would(box: Box, name: str) -> None:
+    """RAM that is full makes a run no normal one where safe mode is due; that nothing is counted is said."""
+    box.crash(4)
+    (box.folder / f"{name}.new").mkdir()
+    for _ in range(3):
+        start = box.start(RESPAWN_S)
+        assert start.record.is_safe and isinstance(start.unnoted, OSError)
+    (box.folder / f"{name}.new").rmdir()
+    assert box.start(RESPAWN_S).unnoted is None
+
+
 def test_another_boot_forgets(box: Box) -> None:
     """A power cut is no crash, wherever run_dir lies."""
     box.crash(4)
