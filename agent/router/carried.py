@@ -24,7 +24,8 @@ from agent.wall import StatusFolder
 LOG = logging.getLogger(__name__)
 
 APPLY_S = 40.0
-AGAIN_S = 10.0  # after a script that could not
+AGAIN_S = 10.0  # after a script that could not; after each more for the same reason twice as long, at most
+MOST_AGAIN_S = 80.0
 SEAT_S = 6.0  # the script gives stations their queues at most once in 5 s: a word that comes sooner waits
 CHECK_S = 300.0  # between two looks at the kernel, whether it still has what is asked for: somebody else may have been at it
 MOST_BYTES = 65_536
@@ -45,6 +46,15 @@ class Places(NamedTuple):
     search: str = SEARCH
 
 
+class Failure(NamedTuple):
+    """Why a file could not be carried out, what file that was, and when it is tried again."""
+
+    reason: str
+    stamp: object
+    wait_s: float
+    again_at: float
+
+
 class Carried:
     """The derived files of one box, and what `tend` saw last."""
 
@@ -54,7 +64,7 @@ class Carried:
         self._stamps: dict[str, object] = {}
         self._numbers: dict[str, str] = {}
         self._asked: bytes | None = None
-        self._again_at: dict[str, float] = {}
+        self._failures: dict[str, Failure] = {}
         self._check_at = monotonic() + CHECK_S
         self._seat_at = float("-inf")
         self._generation: int | None = None
@@ -83,16 +93,17 @@ class Carried:
 
     def tend(self, asked: bytes | None = None) -> None:
         """Carry out what changed since the last look: a file, a network made anew, or stations that came (`asked`, the inbox's word, is another one)."""
-        now = self._monotonic()
-        for name in self._places.files:
-            if now < self._again_at.get(name, now):
+        for name, path in self._places.files.items():
+            failure = self._failures.get(name)
+            if failure and self._monotonic() < failure.again_at and failure.stamp == _stamp(path):
                 continue
             try:
                 self._look(name, asked)
             except Unavailable as error:
-                self._again_at[name] = now + AGAIN_S
                 self._stamps.pop(name, None)
-                LOG.error("it is tried again: %s", error)
+                self._fail(name, str(error))
+            else:
+                self._failures.pop(name, None)
 
     def standing(self, name: str) -> str | None:
         """Say what a file asks for and the kernel does not have; None when all of it is so."""
@@ -104,6 +115,15 @@ class Carried:
         except (Unavailable, ValueError) as error:
             return str(error)
         return None
+
+    def _fail(self, name: str, reason: str) -> None:
+        """Remember a failure; what went wrong is said once, until something else does: a kernel may lack what is asked for, for ever."""
+        last, wait_s = self._failures.get(name), AGAIN_S
+        if last and last.reason == reason:
+            wait_s = min(2 * last.wait_s, MOST_AGAIN_S)
+        else:
+            LOG.error("it is tried again: %s", reason)
+        self._failures[name] = Failure(reason, _stamp(self._places.files[name]), wait_s, self._monotonic() + wait_s)
 
     def _look(self, name: str, asked: bytes | None) -> None:
         stamp = _stamp(self._places.files[name])

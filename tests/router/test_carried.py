@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.errors import Unavailable
-from agent.router.carried import CHECK_S, SEAT_S, Carried, Places
+from agent.router.carried import CHECK_S, MOST_AGAIN_S, SEAT_S, Carried, Places
 
 CAPS = "v 1\nssid public 30000 - - - rw-public-2g rw-public-5g\nuplink 45000 20000 wan\n"
 PLAYED = """echo "$*" >>{folder}/ran
@@ -180,14 +180,38 @@ def test_what_the_kernel_lost_is_set_anew_now_and_then(box: Played, caplog: pyte
 
 
 def test_a_script_that_could_not_is_run_again_only_after_a_while(box: Played, caplog: pytest.LogCaptureFixture) -> None:
-    """The reason is said once each time; the watcher lives on."""
+    """The watcher lives on, tries again ever more seldom, and gives the reason once, until there is another."""
+    box.put(CAPS)
+    (box.folder / "broken").touch()
+    tries = []
+    began = box.now
+    for _ in range(400):
+        box.carried.tend()
+        tries += [box.now - began for _ in box.ran()]
+        box.now += 1
+    assert tries == [0, 10, 30, 70, 150, 230, 310, 390]
+    assert caplog.text.count("it is tried again: caps: the kernel makes no IFB") == 1
+    with pytest.raises(Unavailable, match="the kernel makes no IFB"):
+        box.carried.apply("caps")
+    (box.folder / "broken").unlink()
+    box.now += MOST_AGAIN_S
+    box.carried.tend()
+    (box.folder / "broken").touch()
+    box.put(CAPS)
+    box.carried.tend()
+    assert caplog.text.count("it is tried again: caps: the kernel makes no IFB") == 2
+
+
+def test_another_file_is_tried_at_once(box: Played) -> None:
+    """What was wrong with the last one need not be wrong with it."""
     box.put(CAPS)
     (box.folder / "broken").touch()
     box.carried.tend()
+    (box.folder / "broken").unlink()
+    box.put(CAPS)
+    box.ran()
     box.carried.tend()
-    assert box.ran() == ["apply"] and "it is tried again: caps: the kernel makes no IFB" in caplog.text
-    with pytest.raises(Unavailable, match="the kernel makes no IFB"):
-        box.carried.apply("caps")
+    assert box.ran() == ["apply"]
 
 
 def test_what_is_wanted_is_handed_to_the_daemon_through_no_link_of_its_own(box: Played) -> None:
