@@ -3,7 +3,7 @@
 /*
  * Executes the views of luci-app-rwagent as LuCI does, with our own stand-ins of its modules. Standard input: {resources, cases}; standard output: one line
  * of JSON for each case, what the page then shows and what it called. A class, method or member that the stand-ins do not have throws: they have what
- * LuCI 24.10 has and the views use.
+ * LuCI 24.10 and 25.12 have and the views use.
  */
 
 const fs = require('node:fs');
@@ -17,6 +17,23 @@ class Node {
 	constructor(tag, text) {
 		Object.assign(this, { nodeType: tag ? 1 : 3, tag, text, attributes: {}, children: [], listeners: {}, disabled: false });
 		this.classList = { add() {}, remove() {} };
+	}
+
+	setAttribute(key, value) {
+		this.attributes[key] = String(value);
+	}
+
+	addEventListener(name, call) {
+		this.listeners[name] = call;
+	}
+
+	replaceChild(fresh, old) {
+		this.children.splice(this.children.indexOf(old), 1, fresh);
+	}
+
+	isEqualNode(other) {
+		return this.tag == other.tag && this.text == other.text && JSON.stringify(this.attributes) == JSON.stringify(other.attributes)
+			&& this.children.length == other.children.length && this.children.every((child, place) => child.isEqualNode(other.children[place]));
 	}
 
 	appendChild(child) {
@@ -140,20 +157,26 @@ function makeUci(given, calls) {
 		get: (name, section, option) => {
 			const found = is_loaded ? sections[section] : null;
 
-			return (found == null) ? null : (option == null) ? found : (found[option] == null) ? null : found[option];
+			/* As there: null without the section, undefined without the option. */
+			return (found == null) ? null : (option == null) ? found : found[option];
 		},
 		add: (name, type, section) => {
 			calls.push([ 'uci.add', name, type, section ]);
 			sections[section] = { '.type': type };
 			return section;
 		},
-		set: (name, section, option, value) => { sections[section][option] = value; },
+		set: (name, section, option, value) => {
+			if (value != null && value !== '')
+				sections[section][option] = value;
+			else
+				delete sections[section][option];
+		},
 		unset: (name, section, option) => { delete sections[section][option]; }
 	});
 }
 
-function makeForm(uci, filled, page) {
-	const settable = [ 'default', 'rmempty', 'placeholder', 'validate', 'load' ];
+function makeForm(uci, filled, typed, page) {
+	const settable = [ 'default', 'rmempty', 'placeholder', 'validate', 'load', 'write' ];
 
 	class Option {
 		constructor(section, key, title, description) {
@@ -186,7 +209,7 @@ function makeForm(uci, filled, page) {
 		fault(section_id) {
 			const value = this.formvalue(section_id);
 			const judge = one => (this.validate == null) ? true : this.validate.call(this, section_id, (one == null) ? '' : one);
-			const answers = (Array.isArray(value) ? value : [ value ]).map(judge);
+			const answers = this.judged(value).map(judge);
 
 			if (answers.some(answer => answer !== true && typeof(answer) != 'string'))
 				throw new TypeError('validate gave neither true nor a text');
@@ -194,7 +217,15 @@ function makeForm(uci, filled, page) {
 			return answers.find(answer => answer !== true) || null;
 		}
 
-		/* As AbstractValue.parse(): an empty value removes the option, or is a fault where it may not. */
+		judged(value) {
+			return [ value ];
+		}
+
+		write(section_id, value) {
+			uci.set('rwagent', section_id, this.option, value);
+		}
+
+		/* As AbstractValue.parse(): an empty value removes the option, or is a fault where it may not; one that is as before is not written. */
 		save(section_id) {
 			const value = this.formvalue(section_id);
 			const fault = this.fault(section_id);
@@ -202,8 +233,10 @@ function makeForm(uci, filled, page) {
 			if (fault != null)
 				return [ `${section_id}.${this.option}`, fault ];
 
-			if (value != null && value.length)
-				uci.set('rwagent', section_id, this.option, value);
+			if (value != null && value.length) {
+				if (JSON.stringify(this.cfgvalue(section_id)) != JSON.stringify(value))
+					this.write(section_id, value);
+			}
 			else if (this.rmempty)
 				uci.unset('rwagent', section_id, this.option);
 			else
@@ -214,7 +247,18 @@ function makeForm(uci, filled, page) {
 	}
 
 	class Value extends Option {}
-	class DynamicList extends Option {}
+
+	class DynamicList extends Option {
+		/* As UIDynamicList: its items are judged one by one only while each is typed; the list as a whole has '' for its value. What was typed and not
+		 * added (given.typed) is in formvalue() only where it was allowed. */
+		judged() {
+			return [ '' ];
+		}
+
+		getUIElement(section_id) {
+			return { node: { querySelector: () => ({ value: typed[`${section_id}.${this.option}`] || '' }) } };
+		}
+	}
 
 	class ListValue extends Option {
 		value(word) { this.words.push(word); }
@@ -296,7 +340,7 @@ function makePage(resources, given) {
 		dom, uci,
 		baseclass: extendable({}),
 		view: extendable({ load() {}, render() {}, handleSave() {}, handleSaveApply() {}, handleReset() {} }),
-		form: makeForm(uci, given.filled || {}, page),
+		form: makeForm(uci, given.filled || {}, given.typed || {}, page),
 		poll: strict('poll', { add: (call, seconds) => { polled.push([ call, seconds ]); return true; } }),
 		fs: strict('fs', {
 			exec: (command, args) => {
@@ -312,16 +356,26 @@ function makePage(resources, given) {
 				return given.removed === false ? Promise.reject(failure('Resource not found')) : Promise.resolve(0);
 			}
 		}),
-		ui: strict('ui', {
-			uploadFile: file => {
-				calls.push([ 'ui.uploadFile', file ]);
-				const answer = uploads.shift();
+		request: strict('request', {
+			post: (url, data, options) => {
+				calls.push([ 'request.post', url, data.get('filename'), data.get('filedata').size ]);
+
+				if (!(options.timeout > 0))
+					throw new TypeError('request.post: without a timeout it waits for ever');
+
+				const answer = uploads.shift() || { status: 200, text: '{"size": 1, "checksum": "x"}' };
+
+				options.progress({ loaded: 1, total: 2 });
 
 				if (answer == 'never')
 					return new Promise(() => {});
 
-				return answer ? Promise.reject(failure(answer)) : Promise.resolve({ name: 'x.tar.gz', size: 1, checksum: '' });
-			},
+				return answer.error
+					? Promise.reject(failure(answer.error))
+					: Promise.resolve({ ok: answer.status == 200, status: answer.status, json: () => JSON.parse(answer.text) });
+			}
+		}),
+		ui: strict('ui', {
 			showModal: (title, children) => {
 				page.modal = dom.create('div', {}, [ dom.create('h4', {}, [ title ]) ]);
 				dom.append(page.modal, children);
@@ -332,12 +386,17 @@ function makePage(resources, given) {
 				if (typeof(self[name]) != 'function')
 					throw new TypeError(`createHandlerFn: no method ${name}`);
 
-				return event => Promise.resolve(self[name](...rest, event));
+				/* The button is disabled until it is done. */
+				return event => {
+					event.currentTarget.disabled = true;
+					Promise.resolve(self[name](...rest, event)).finally(() => { event.currentTarget.disabled = false; });
+				};
 			}
 		})
 	};
 
 	const L = strict('L', {
+		env: strict('L.env', { cgi_base: '/cgi-bin', sessionid: 'session' }),
 		isObject: value => value != null && typeof(value) == 'object',
 		toArray: value => (value == null) ? [] : Array.isArray(value) ? value : String(value).trim().split(/\s+/).filter(item => item != ''),
 		resolveDefault: (promise, other) => Promise.resolve(promise).catch(() => other),
@@ -378,16 +437,23 @@ function makePage(resources, given) {
 
 const settled = () => new Promise(done => setImmediate(() => setImmediate(done)));
 
-async function click(label, roots) {
-	const found = roots.filter(root => root != null).flatMap(root => root.find(node => node.tag == 'button' && node.textContent == label));
+/* One step of somebody: the text of a button to press, or the size of a file to choose. */
+async function step(what, roots) {
+	const is_file = typeof(what) == 'number';
+	const found = roots.filter(root => root != null).flatMap(root => root.find(node => is_file
+		? node.tag == 'input' && node.attributes.type == 'file'
+		: node.tag == 'button' && node.textContent == what));
 
 	if (found.length != 1)
-		throw new Error(`${found.length} buttons are called "${label}"`);
+		throw new Error(`${found.length} buttons or fields are for "${what}"`);
 
 	if (found[0].disabled)
-		throw new Error(`the button "${label}" is disabled`);
+		throw new Error(`the button "${what}" is disabled`);
 
-	found[0].listeners.click({});
+	if (is_file)
+		found[0].files = [ new Blob([ 'x'.repeat(what) ]) ];
+
+	found[0].listeners[is_file ? 'change' : 'click']({ currentTarget: found[0] });
 	await settled();
 }
 
@@ -400,6 +466,9 @@ function shown(root) {
 		warnings: of_class('alert-message'),
 		heads: root.find(node => node.tag == 'h3').map(node => node.textContent),
 		items: root.find(node => node.tag == 'li').map(node => node.textContent),
+		fields: root.find(node => node.tag == 'input').map(node => node.attributes),
+		titles: root.find(node => node.tag == 'td').map(node => node.attributes['data-title'] || null),
+		styles: [ ...new Set(root.find(node => node.tag == 'li').map(node => node.attributes.style || null)) ],
 		buttons: root.find(node => node.tag == 'button').map(node => [ node.textContent, node.disabled ])
 	};
 }
@@ -423,14 +492,19 @@ async function run(resources, given) {
 	const root = await Promise.resolve(view.load()).then(loaded => view.render(loaded));
 	const result = { first: shown(root), modals: [] };
 
-	for (const label of given.clicks || []) {
-		await click(label, [ root, page.modal ]);
+	for (const what of given.steps || []) {
+		await step(what, [ root, page.modal ]);
 		result.modals.push(page.modal && shown(page.modal));
 	}
+
+	/* The places of the page's parts that are the same nodes after the polls as before. */
+	const parts = () => (root.children.length ? root.children[root.children.length - 1].children : []), before = [ ...parts() ];
 
 	for (const [ call ] of (given.polls ? page.polled : []))
 		for (let turn = 0; turn < given.polls; turn++)
 			await call();
+
+	result.kept = parts().map((node, place) => node === before[place]);
 
 	if (page.map) {
 		const described = option => ({

@@ -10,11 +10,12 @@ import stat
 import subprocess
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
-from agent import __version__, enroll, uci_settings
+from agent import __version__, bundle, enroll, uci_settings
+from agent.broker import State
 from agent.change import TRUE, Section
 from agent.daemon import Daemon
 from agent.errors import Rejected
@@ -30,7 +31,7 @@ RESOURCES = APP / "htdocs/luci-static/resources"
 VIEWS = sorted((RESOURCES / "view/rwagent").glob("*.js"))
 STATUS, ENROLL = (APP / f"root/usr/libexec/rwagent/luci-{name}" for name in ("status", "enroll"))
 BUNDLE = "/var/run/rwagent-bundle.tar.gz"
-UPLOAD = "Upload bundle…"
+UPLOAD, SIZE, SEND = "Upload bundle…", 1500, "Upload"  # what is pressed, the size of the file that is chosen, what is pressed then
 EVIL = "<img src=x onerror=alert(1)>\u202e\"'\u0000"
 SHOWN = "<img src=x onerror=alert(1)>?\"'?"
 ENROLLED = {"agent": {"id": AP, "city": "malang"}, "broker": {"host": "mqtt.example"}, "main": {"enabled": "1"}}
@@ -91,8 +92,8 @@ def wrong(value: Any) -> Any:
     return [{"x": value}] if isinstance(value, str) else "7" if isinstance(value, list) else {"toString": 1}
 
 
-def uploading(*answers: Json, clicks: tuple[str, ...] = (UPLOAD,), **more: object) -> Json:
-    return {"view": "enrolment", "uci": ENROLLED, "exec": list(answers), "clicks": clicks} | more
+def uploading(*answers: Json, then: tuple[str | int, ...] = (), steps: tuple[str | int, ...] = (UPLOAD, SIZE, SEND), **more: object) -> Json:
+    return {"view": "enrolment", "uci": ENROLLED, "exec": list(answers), "steps": (*steps, *then)} | more
 
 
 def saving(sections: Json | None = None, **filled: object) -> Json:
@@ -128,6 +129,9 @@ CASES: dict[str, Json] = {
     "expired": status(said(DAEMON | {"who": DAEMON["who"] | {"certificate_ends": 1_000_000_000}})),
     "script-fails": status({"code": 127, "stderr": "not found"}),
     "rpcd-fails": status({"error": "Permission denied"}),
+    "ticking": status(polls=1, exec=[said(), said(uptime=5070.0)]),
+    "news": status(polls=1, exec=[said(), said(DAEMON | {"safe_mode": {"crashes": 5}})]),
+    "fails-once": status(polls=2, exec=[said(), {"error": "XHR request timed out"}, said(uptime=5070.0)]),
     "later-fails": status(polls=1, exec=[said(), {"error": "XHR request timed out"}]),
     "damaged": status(said('{"v":1', "[]", "}{")),
     "empty": status({"code": 0}),
@@ -145,8 +149,17 @@ CASES: dict[str, Json] = {
     "no-reason": uploading({"code": 127}),
     "no-answer": uploading({"error": "XHR request timed out"}),
     "garbage-answer": uploading({"code": 0, "stdout": "[1]"}),
-    "upload-cancelled": uploading(uploads=["Upload has been cancelled"]),
-    "upload-left": uploading(uploads=["never"]),
+    "upload-cancelled": uploading(steps=(UPLOAD, "Cancel")),
+    "upload-twice": uploading(WENT_WELL, steps=(UPLOAD, "Cancel", UPLOAD, SIZE, SEND)),
+    "upload-endless": uploading(uploads=["never"]),
+    "upload-broken": uploading(uploads=[{"error": "XHR request timed out"}]),
+    "upload-no-json": uploading(uploads=[{"status": 502, "text": "<h1>Bad Gateway</h1>The process did not produce any response"}]),
+    "upload-no-room": uploading(uploads=[{"status": 200, "text": '{"message": "I/O failure", "failure": [28, "No space left on device <img>"]}'}]),
+    "upload-odd-answer": uploading(uploads=[{"status": 500, "text": "7"}]),
+    "too-large": uploading(steps=(UPLOAD, bundle.MAX_BYTES + 1)),
+    "empty-file": uploading(steps=(UPLOAD, 0)),
+    "largest": uploading(WENT_WELL, steps=(UPLOAD, bundle.MAX_BYTES, SEND)),
+    "first-enrolment": uploading(WENT_WELL, uci={}),
     "read-only": {"view": "enrolment", "uci": ENROLLED, "readonly": True},
     "not-enrolled-yet": {"view": "enrolment", "uci": {}},
     "hostile-name": {"view": "enrolment", "uci": everywhere(ENROLLED)},
@@ -163,6 +176,14 @@ CASES: dict[str, Json] = {
         report__sample_s="90", broker__keepalive_s="4", agent__id="RW 1", broker__host=EVIL, probe__internet=["a:1", "nowhere"], router__contract_mbps="1e3",
         report__interval_s="60", router__adopt=[f"s{number}" for number in range(65)],
     ),
+    "settings-untouched": saving({"report": {"interval_s": "30"}, "probe": {"internet": ["h:1"]}}),
+    "settings-back-to-the-default": saving({"report": {"encoding": "deflate"}}, report__encoding="json"),
+    "settings-by-hand-default": saving({"report": {"encoding": "json"}}),
+    "settings-list-full": saving(probe__internet=[f"h{number}:1" for number in range(8)]),
+    "settings-list-typed": saving(probe__internet=["h:1"]) | {"typed": {"probe.internet": "nowhere"}},
+    "settings-list-typed-two": saving(probe__internet=["h:1"]) | {"typed": {"probe.internet": "h:2 h:3"}},
+    "settings-list-typed-too-many": saving(probe__internet=[f"h{number}:1" for number in range(8)]) | {"typed": {"probe.internet": "h8:1"}},
+    "settings-list-too-long": saving(probe__internet=[f"h{number}:1" for number in range(9)]),
     "plain-text-to-the-network": saving(broker__tls="0"),
     "plain-text-to-itself": saving(broker__tls="0", broker__host="127.0.0.1"),
     "tables": {"tables": True},
@@ -234,12 +255,13 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Json]:
     real = of_a_daemon(tmp_path_factory.mktemp("daemon"))
     cases = CASES | {
         "Indonesian": status(catalog=catalog("id/rwagent.po")),
+        "Indonesian-away": status(said(DAEMON | {"broker": AWAY}), catalog=catalog("id/rwagent.po")),
         "Indonesian-settings": saving() | {"catalog": catalog("id/rwagent.po")},
         "real": status(said(real, uptime=real["uptime_s"] + 3)),
         "judge": {"judge": judged()},
-        "stranger": uploading(refused, clicks=(UPLOAD, "Cancel")),
-        "forced": uploading(refused, WENT_WELL, clicks=(UPLOAD, again, "Close")),
-        "forced-in-vain": uploading(refused, refused, clicks=(UPLOAD, again)),
+        "stranger": uploading(refused, then=("Cancel",)),
+        "forced": uploading(refused, WENT_WELL, then=(again, SIZE, SEND, "Close")),
+        "forced-in-vain": uploading(refused, refused, then=(again, SIZE, SEND)),
     }
     asked = json.dumps({"resources": str(RESOURCES), "cases": cases})
     command = ["node", str(Path(__file__).with_name("luci_views.js"))]
@@ -275,7 +297,7 @@ class Page:
 # What every case must hold.
 
 
-@pytest.mark.parametrize("name", [*CASES, "real", "Indonesian", "Indonesian-settings", "judge", "stranger", "forced", "forced-in-vain"])
+@pytest.mark.parametrize("name", [*CASES, "real", "Indonesian", "Indonesian-away", "Indonesian-settings", "judge", "stranger", "forced", "forced-in-vain"])
 def test_no_page_fails(name: str, results: dict[str, Json]) -> None:
     """Whatever the router says: no exception, and every text is a text node."""
     answer = results[name]
@@ -301,6 +323,13 @@ def test_the_page_asks_again_every_five_seconds(results: dict[str, Json]) -> Non
     page = Page(results, "connected")
     assert page.result["polled"] == [5] and len(page.did("fs.exec")) == 3
     assert page.result["first"] == page.result["last"]
+
+
+def test_what_is_as_before_stays_where_it_is(results: dict[str, Json]) -> None:
+    """Each part of the page is put anew only when it says something else: a selection in the others is not lost every five seconds."""
+    kept = {name: Page(results, name).result["kept"] for name in ("connected", "ticking", "news")}
+    assert (kept["connected"], kept["ticking"]) == ([True] * 6, [True, False, True, True, True, True])
+    assert len(kept["news"]) == 7 and len(Page(results, "news").warnings) == 1
 
 
 def test_what_can_be_saved_has_buttons_for_it(results: dict[str, Json]) -> None:
@@ -343,7 +372,27 @@ def test_what_is_not_as_it_should_be_stands_above_all(name: str, results: dict[s
     assert len(warnings) == 1 and WARNINGS[name] in warnings[0]
 
 
-@pytest.mark.parametrize("name", ["never-ran", "gone", "stopped", "turned-off", "rpcd-fails"])
+@pytest.mark.parametrize("name", ["script-fails", "rpcd-fails", "hostile-error"])
+def test_without_an_answer_nothing_is_claimed(name: str, results: dict[str, Json]) -> None:
+    """Neither that there was no push, nor that no cap is wanted."""
+    page = Page(results, name)
+    assert (page.result["last"]["rows"], page.result["last"]["heads"]) == ([], [])
+
+
+def test_when_one_answer_fails_what_was_said_before_stays(results: dict[str, Json]) -> None:
+    """And is called old; the next answer takes its place."""
+    page, again = Page(results, "later-fails"), Page(results, "fails-once")
+    assert page.warnings[0].endswith("XHR request timed out. What stands below it said before.") and len(page.warnings) == 1
+    assert page.result["last"]["rows"] == page.result["first"]["rows"]
+    assert (again.warnings, again.row("State")) == ([], "connected for 2 h 2 min")
+
+
+def test_of_an_agent_that_said_nothing_no_error_and_no_alert_is_claimed(results: dict[str, Json]) -> None:
+    page = Page(results, "never-ran")
+    assert (page.row("Last error"), page.row("Alerts")) == ("not known", "not known")
+
+
+@pytest.mark.parametrize("name", ["never-ran", "gone", "stopped", "turned-off"])
 def test_an_agent_that_does_not_run_is_not_connected(name: str, results: dict[str, Json]) -> None:
     assert Page(results, name).row("State") == "not connected: the agent does not run"
 
@@ -395,10 +444,27 @@ def test_every_state_and_reason_is_in_words() -> None:
         assert set(re.findall(r"^\t(\w+):", body, re.M)) == set(words)
 
 
+def test_every_word_for_the_connection_is_in_words() -> None:
+    body = (RESOURCES / "rwagent/words.js").read_text().split("const LINKS = {")[1].split("};")[0]
+    assert set(re.findall(r"^\t(\w+):", body, re.M)) == set(get_args(State)) - {"connected", "stopped"}
+
+
 def test_clients_stand_by_ssid(results: dict[str, Json]) -> None:
     page = Page(results, "connected")
     assert "Clients now: 31" in page.result["last"]["heads"]
     assert ["Malang RW 05", "5g", "phy1-ap0", "on the air", "19"] in page.result["last"]["rows"]
+
+
+def test_each_cell_says_its_head_where_the_heads_are_hidden(results: dict[str, Json]) -> None:
+    """On a phone LuCI's themes hide them, and show a cell's data-title instead."""
+    titles = [title for title in Page(results, "connected").result["last"]["titles"] if title]
+    clients = ["SSID", "Band", "Interface", "State", "Clients"]
+    assert titles == [*clients * 2, *["Network", "Down", "Up", "Down per client", "Up per client", "Devices"] * 2]
+
+
+def test_a_list_is_as_black_as_the_rest(results: dict[str, Json]) -> None:
+    """The theme of LuCI has items in grey, and here they say what is wrong."""
+    assert Page(results, "rejected").result["last"]["styles"] == Page(results, "caps-do-not-stand").result["last"]["styles"] == ["color:inherit"]
 
 
 @pytest.mark.parametrize(("name", "words"), [("no-Wi-Fi", "No Wi-Fi here"), ("nothing-measured", "Not known: the agent has measured nothing yet")])
@@ -428,7 +494,7 @@ def test_caps_that_do_not_stand(name: str, lines: list[str], results: dict[str, 
 
 def test_what_waits_for_the_city(results: dict[str, Json]) -> None:
     page = Page(results, "connected")
-    assert (page.row("Waiting for the city"), page.row("Alerts")) == ("3 messages, 900 bytes", "uplink-down")
+    assert (page.row("Waiting for the city"), page.row("Alerts")) == ("3 (900 bytes)", "uplink-down")
 
 
 def test_a_certificate_that_ended_says_what_to_do(results: dict[str, Json]) -> None:
@@ -546,7 +612,37 @@ def test_what_is_saved_the_agent_understands(results: dict[str, Json]) -> None:
 def test_an_emptied_setting_goes_back_to_its_default(results: dict[str, Json]) -> None:
     page = Page(results, "settings-emptied")
     assert page.result["faults"] == {"agent.city": "This must be given"}
-    assert page.result["uci"]["report"] == {"encoding": "json"}
+    assert page.result["uci"]["report"] == {}
+
+
+def test_what_is_saved_untouched_stays_as_it_was(results: dict[str, Json]) -> None:
+    """Also a choice, of which some word is always chosen; and a default that somebody wrote down."""
+    saved = Page(results, "settings-untouched").result["uci"]
+    assert (saved["report"], saved["probe"]) == ({"interval_s": "30"}, {"internet": ["h:1"]})
+    assert Page(results, "settings-by-hand-default").result["uci"]["report"] == {"encoding": "json"}
+
+
+def test_a_choice_goes_back_to_its_default(results: dict[str, Json]) -> None:
+    assert Page(results, "settings-back-to-the-default").result["uci"]["report"] == {}
+
+
+def test_a_list_is_judged_as_a_whole(results: dict[str, Json]) -> None:
+    """LuCI asks for each item only while it is typed; what came otherwise is seen when all of them are saved."""
+    assert Page(results, "settings-list-full").result["faults"] == {}
+    assert Page(results, "settings-list-too-long").result["faults"] == {"probe.internet": "Expected at most 8"}
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("settings-list-typed", 'Expected "host:port" or "[address]:port"'),
+        ("settings-list-typed-two", 'Expected "host:port" or "[address]:port"'),
+        ("settings-list-typed-too-many", "Expected at most 8"),
+    ],
+)
+def test_what_was_typed_below_a_list_is_not_left_out_unasked(name: str, words: str, results: dict[str, Json]) -> None:
+    """LuCI saves the rest and says nothing."""
+    assert Page(results, name).result["faults"] == {"probe.internet": words}
 
 
 def test_before_the_enrolment_the_rest_can_be_set(results: dict[str, Json]) -> None:
@@ -589,8 +685,15 @@ def test_plain_text_over_a_network_needs_two_ticks(results: dict[str, Json]) -> 
 def test_a_bundle_is_uploaded_enrolled_with_and_removed(results: dict[str, Json]) -> None:
     page = Page(results, "enrolled")
     order = [call for call in page.calls if call[0] not in ("uci.load", "uci.unload")]
-    assert order == [["ui.uploadFile", BUNDLE], ["fs.exec", "/usr/libexec/rwagent/luci-enroll"], ["fs.remove", BUNDLE]]
-    assert "This is rw-0501 of malang now." in page.modals[0]["text"] and "report.peaks" in page.modals[0]["text"]
+    assert order == [
+        ["request.post", "/cgi-bin/cgi-upload", BUNDLE, SIZE], ["fs.exec", "/usr/libexec/rwagent/luci-enroll"], ["fs.remove", BUNDLE],
+    ]  # fmt: skip
+    assert "This is rw-0501 of malang now." in page.modals[-1]["text"] and "report.peaks" in page.modals[-1]["text"]
+
+
+def test_after_the_enrolment_the_page_says_who_this_is(results: dict[str, Json]) -> None:
+    page = Page(results, "first-enrolment")
+    assert "not enrolled yet" in page.result["first"]["text"] and page.has("enrolled as rw-0501 of malang") and not page.has("not enrolled yet")
 
 
 ANSWERS = {
@@ -600,35 +703,72 @@ ANSWERS = {
     "no-reason": "gave no reason (code 127)",
     "no-answer": "It did not answer: XHR request timed out",
     "garbage-answer": "[1]",
-    "upload-cancelled": "Upload has been cancelled",
+    "upload-broken": "The upload failed: the connection broke off.",
+    "upload-no-json": "The upload failed: the router answered with code 502.",
+    "upload-odd-answer": "The upload failed: the router answered with code 500.",
+    "upload-no-room": "The upload failed: I/O failure: No space left on device <img>.",
 }
 
 
 @pytest.mark.parametrize("name", ANSWERS)
 def test_the_answer_is_shown_and_the_file_removed(name: str, results: dict[str, Json]) -> None:
     page = Page(results, name)
-    assert ANSWERS[name] in page.modals[0]["text"] and page.did("fs.remove") == [[BUNDLE]]
+    assert ANSWERS[name] in page.modals[-1]["text"] and page.did("fs.remove") == [[BUNDLE]]
 
 
-def test_an_upload_that_failed_is_not_enrolled_with(results: dict[str, Json]) -> None:
-    assert Page(results, "upload-cancelled").did("fs.exec") == [] == Page(results, "upload-left").did("fs.exec")
+@pytest.mark.parametrize("name", ["upload-broken", "upload-no-json", "upload-odd-answer", "upload-no-room", "upload-cancelled"])
+def test_an_upload_that_failed_is_not_enrolled_with(name: str, results: dict[str, Json]) -> None:
+    """And the button can be pressed again."""
+    page = Page(results, name)
+    assert page.did("fs.exec") == [] and page.result["last"]["buttons"] == [[UPLOAD, False]]
+
+
+def test_who_calls_it_off_is_left_alone(results: dict[str, Json]) -> None:
+    """The dialog goes and no other comes; Escape presses the first button."""
+    page = Page(results, "upload-cancelled")
+    assert page.modals[-1] is None and page.did("request.post") == []
+    assert page.modals[0]["buttons"] == [["Cancel", False], [SEND, True]]
+    assert Page(results, "upload-twice").modals[-1]["text"].startswith("Enrolled")
+
+
+def test_the_field_for_the_file_has_a_name_and_fits_into_the_dialog(results: dict[str, Json]) -> None:
+    """On a phone a browser draws it wider than the dialog is."""
+    (field,) = Page(results, "upload-cancelled").modals[0]["fields"]
+    assert field["aria-label"] == "Bundle" and "max-width:100%" in field["style"]
+
+
+def test_while_it_uploads_nothing_else_can_be_begun(results: dict[str, Json]) -> None:
+    page = Page(results, "upload-endless")
+    assert (page.modals[-1]["buttons"], page.result["last"]["buttons"]) == ([], [[UPLOAD, True]])
+
+
+@pytest.mark.parametrize(("name", "size"), [("too-large", bundle.MAX_BYTES + 1), ("empty-file", 0)])
+def test_what_is_no_bundle_by_its_size_does_not_reach_the_router(name: str, size: int, results: dict[str, Json]) -> None:
+    """The upload lies in the router's RAM."""
+    page = Page(results, name)
+    assert f"it has {size} bytes, expected 1 to {bundle.MAX_BYTES}" in page.modals[-1]["text"]
+    assert page.modals[-1]["buttons"][-1] == [SEND, True] and page.did("request.post") == []
+
+
+def test_the_largest_bundle_passes(results: dict[str, Json]) -> None:
+    assert Page(results, "largest").did("request.post") == [["/cgi-bin/cgi-upload", BUNDLE, bundle.MAX_BYTES]]
 
 
 def test_a_bundle_for_another_access_point_is_not_forced_by_itself(results: dict[str, Json]) -> None:
     """The file goes, both names are shown, and Cancel does nothing more."""
     page = Page(results, "stranger")
-    assert "rw-0777" in page.modals[0]["text"] and [name for name, _ in page.modals[0]["buttons"]] == ["Cancel", "Upload again and replace"]
+    assert "rw-0777" in page.modals[2]["text"] and [name for name, _ in page.modals[2]["buttons"]] == ["Cancel", "Upload again and replace"]
     assert page.did("fs.exec") == [["/usr/libexec/rwagent/luci-enroll"]] and page.did("fs.remove") == [[BUNDLE]]
 
 
 def test_it_is_forced_when_asked_to(results: dict[str, Json]) -> None:
     page = Page(results, "forced")
     assert page.did("fs.exec") == [["/usr/libexec/rwagent/luci-enroll"], ["/usr/libexec/rwagent/luci-enroll", "--force"]]
-    assert page.did("fs.remove") == [[BUNDLE]] * 2 and page.modals[1]["text"].startswith("Enrolled")
+    assert page.did("fs.remove") == [[BUNDLE]] * 2 and page.modals[5]["text"].startswith("Enrolled")
 
 
 def test_it_is_not_offered_twice(results: dict[str, Json]) -> None:
-    assert [name for name, _ in Page(results, "forced-in-vain").modals[1]["buttons"]] == ["Close"]
+    assert [name for name, _ in Page(results, "forced-in-vain").modals[-1]["buttons"]] == ["Close"]
 
 
 def test_who_may_only_read_cannot_upload(results: dict[str, Json]) -> None:
@@ -656,7 +796,7 @@ def asked_for(view: Path) -> tuple[set[tuple[str, str]], set[str]]:
     calls = re.findall(r"\bfs\.(\w+)\(([A-Z]+|'[^']*')", text)
     assert len(calls) == len(re.findall(r"\bfs\.\w+", text)), "a call of fs that this test cannot read"
     files = {(constants.get(path, path.strip("'")), methods[method]) for method, path in calls}
-    files |= {(constants[path], "write") for path in re.findall(r"\bui\.uploadFile\(([A-Z]+)\)", text)}
+    files |= {(constants[path], "write") for path in re.findall(r"\bupload\.ask\(([A-Z]+), MOST_BYTES\)", text)}
     return files, {method for method, _ in calls}
 
 
@@ -706,7 +846,8 @@ def test_every_text_can_be_translated() -> None:
     for view in VIEWS:
         text = re.sub(r"/\*.*?\*/", "", view.read_text(), flags=re.S).replace("\\'", "’")
         bare = [word for word in re.findall(r"(?<!_\()'([^'\n]*)'", text) if re.search(r"[a-z]{2,} [a-z]{2,}", word)]
-        assert [word for word in bare if not re.match(r"require |use strict|btn |td left|tr table|alert-message|rwagent enroll --force|admin ", word)] == []
+        code = r"require |use strict|btn |td left|tr table|alert-message|rwagent enroll --force|admin |\.add-item input$"
+        assert [word for word in bare if not re.match(code, word)] == []
 
 
 def said_by_the_pages() -> set[str]:
@@ -730,6 +871,7 @@ def test_no_text_is_left_without_its_translation() -> None:
 def test_the_page_speaks_indonesian(results: dict[str, Json]) -> None:
     """Also spans of time: an h there would be read as days."""
     assert Page(results, "Indonesian").row("Keadaan") == "terhubung selama 2 jam 1 menit"
+    assert Page(results, "Indonesian-away").row("Keadaan").endswith("(menunggu)")
 
 
 def test_what_root_runs_can_be_run() -> None:

@@ -1,7 +1,7 @@
 'use strict';
 'require baseclass';
 
-/* What the city's words for a push mean (agent/wire/config.py), for people. */
+/* What the city's words for a push (agent/wire/config.py) and the daemon's for its connection (agent/broker.py) mean, for people. */
 
 const STATES = {
 	received: _('the router has it'),
@@ -44,6 +44,11 @@ const REASONS = {
 	state_lost: _('what the router remembered of it is lost')
 };
 
+const LINKS = {
+	waiting: _('waiting'),
+	connecting: _('connecting')
+};
+
 function known(table, name) {
 	return Object.prototype.hasOwnProperty.call(table, name) ? table[name] : null;
 }
@@ -57,5 +62,10 @@ return baseclass.extend({
 	/* Why; null for a reason that is not known here. */
 	reason: function(name) {
 		return known(REASONS, name);
+	},
+
+	/* What a daemon without a connection does; null for a word that is not known here. */
+	link: function(name) {
+		return known(LINKS, name);
 	}
 });

@@ -3,11 +3,15 @@
 'require fs';
 'require ui';
 'require uci';
+'require dom';
+'require rwagent.upload as upload';
 
 /* Uploads the bundle that the city made for this access point, and lets the router enrol with it. There is a private key in the bundle: the
    router removes the file however it ends, and so does this page. */
 
 const BUNDLE = '/var/run/rwagent-bundle.tar.gz';
+/* agent/bundle.py refuses more, too; what is refused here never fills the router's RAM. */
+const MOST_BYTES = 262144;
 const ENROLL = '/usr/libexec/rwagent/luci-enroll';
 /* So `rwagent enroll` ends its refusal of a bundle that is for another access point. */
 const STRANGER = 'rwagent enroll --force';
@@ -37,16 +41,21 @@ function strings(value) {
 	return Array.isArray(value) ? value.filter(item => typeof(item) == 'string').map(plain) : [];
 }
 
+function standing(id, city) {
+	return city
+		? _('This router is enrolled as %s of %s.').format(plain(id || _('the access point of its certificate')), plain(city))
+		: _('This router is not enrolled yet: the agent waits for a bundle.');
+}
+
 return view.extend({
 	load: function() {
 		return L.resolveDefault(uci.load('rwagent'));
 	},
 
-	/* ui.uploadFile() never settles when its dialog is left otherwise than by its buttons: nothing may wait for it but this. */
 	handleUpload: function(isForced) {
-		return ui.uploadFile(BUNDLE)
-			.then(() => this.enrol(isForced))
-			.catch(err => this.tell(_('Not enrolled'), [ E('p', {}, [ plain(err && err.message) || _('The upload failed.') ]) ]))
+		return upload.ask(BUNDLE, MOST_BYTES)
+			.then(isThere => isThere && this.enrol(isForced))
+			.catch(err => this.tell(_('Not enrolled'), [ E('p', {}, [ _('The upload failed: %s.').format(plain(err && err.message)) ]) ]))
 			.finally(() => L.resolveDefault(fs.remove(BUNDLE)));
 	},
 
@@ -85,6 +94,7 @@ return view.extend({
 		}
 
 		uci.unload('rwagent');
+		dom.content(this.standing, [ standing(done.ap, done.city) ]);
 
 		return this.tell(_('Enrolled'), lines);
 	},
@@ -114,10 +124,7 @@ return view.extend({
 	},
 
 	render: function() {
-		const id = uci.get('rwagent', 'agent', 'id'), city = uci.get('rwagent', 'agent', 'city');
-		const now = city
-			? _('This router is enrolled as %s of %s.').format(plain(id || _('the access point of its certificate')), plain(city))
-			: _('This router is not enrolled yet: the agent waits for a bundle.');
+		this.standing = E('p', {}, [ standing(uci.get('rwagent', 'agent', 'id'), uci.get('rwagent', 'agent', 'city')) ]);
 
 		return E('div', {}, [
 			E('h2', {}, [ _('Enrolment') ]),
@@ -125,7 +132,7 @@ return view.extend({
 				_('The city makes one bundle for each access point (rwctl enroll): certificate, private key and settings. Settings of this router that are not the city\'s stay. The uploaded file is removed afterwards.')
 			]),
 			E('div', { 'class': 'cbi-section' }, [
-				E('p', {}, [ now ]),
+				this.standing,
 				E('button', {
 					'class': 'btn cbi-button-action important',
 					'disabled': L.hasViewPermission() ? null : true,

@@ -94,13 +94,6 @@ function complaint(rule) {
 
 /* What keys must be to each other; the agent refuses the rest of it with the same words. */
 function across(option, section_id, value, rule) {
-	if (rule.most && value) {
-		const others = L.toArray(option.section.formvalue(section_id, option.option)).filter(item => item != value);
-
-		if (others.length >= rule.most)
-			return _('Expected at most %s').format(rule.most);
-	}
-
 	if (section_id == 'report' && option.option == 'sample_s' && value) {
 		const interval = option.section.formvalue(section_id, 'interval_s') || rules.tables.report.interval_s.preset;
 
@@ -116,6 +109,25 @@ function across(option, section_id, value, rule) {
 	}
 
 	return true;
+}
+
+/* What was typed below a list and not added: LuCI leaves it out unasked where it is not allowed. */
+function typed(option, section_id) {
+	const element = option.getUIElement(section_id), field = element ? element.node.querySelector('.add-item input') : null;
+
+	return (field == null) ? '' : field.value;
+}
+
+/* A list's judge gets the item that is being typed; for the list as a whole, when it changes and when it is saved, it gets '' and has to ask for it itself. */
+function validateList(rule) {
+	return function(section_id, value) {
+		const all = new Set([ ...L.toArray(this.formvalue(section_id)), typed(this, section_id), value ].filter(item => item.trim() != ''));
+
+		if (![ ...all ].every(item => rules.isAllowed(rule, item)))
+			return complaint(rule);
+
+		return (all.size <= rule.most) ? true : _('Expected at most %s').format(rule.most);
+	};
 }
 
 function validate(rule) {
@@ -136,6 +148,13 @@ function loadFlag(section_id) {
 	return rules.flag(uci.get('rwagent', section_id, this.option));
 }
 
+/* One word of a choice is always chosen: the default stays out of the file, as with the other settings. */
+function writeChoice(rule) {
+	return function(section_id, value) {
+		return uci.set('rwagent', section_id, this.option, (value == rule.preset) ? null : value);
+	};
+}
+
 const CLASSES = { flag: form.Flag, choice: form.ListValue, list: form.DynamicList };
 
 function addOption(section, table, key, rule) {
@@ -145,13 +164,15 @@ function addOption(section, table, key, rule) {
 	if (rule.kind == 'flag' || rule.kind == 'choice')
 		o.default = rule.preset;
 	else
-		o.validate = validate(rule);
+		o.validate = (rule.kind == 'list') ? validateList(rule) : validate(rule);
 
 	if (rule.kind == 'flag')
 		o.load = loadFlag;
 
-	if (rule.kind == 'choice')
+	if (rule.kind == 'choice') {
 		rule.words.forEach(word => o.value(word));
+		o.write = writeChoice(rule);
+	}
 
 	if (rule.kind == 'whole' || rule.kind == 'number' || rule.kind == 'text')
 		o.placeholder = rule.preset || null;

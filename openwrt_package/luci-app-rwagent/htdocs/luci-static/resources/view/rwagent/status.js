@@ -44,13 +44,15 @@ function grid(title, heads, rows, empty) {
 	return section(title, [
 		E('table', { 'class': 'table' }, [
 			E('tr', { 'class': 'tr table-titles' }, heads.map(head => E('th', { 'class': 'th' }, [ head ]))),
-			...rows.map(cells => E('tr', { 'class': 'tr' }, cells.map(cell => E('td', { 'class': 'td' }, [ String(cell) ]))))
+			/* On a phone the heads are hidden, and each cell says its own. */
+			...rows.map(cells => E('tr', { 'class': 'tr' }, cells.map((cell, place) => E('td', { 'class': 'td', 'data-title': heads[place] }, [ String(cell) ]))))
 		])
 	]);
 }
 
 function list(lines) {
-	return E('ul', {}, lines.map(line => E('li', {}, [ line ])));
+	/* The theme has items of lists in grey. */
+	return E('ul', {}, lines.map(line => E('li', { 'style': 'color:inherit' }, [ line ])));
 }
 
 function warning(text) {
@@ -95,9 +97,6 @@ function safe_mode(daemon) {
 
 function warnings(seen, wanted) {
 	const daemon = said.table(seen.daemon, 'table'), safe = safe_mode(daemon), found = [];
-
-	if (seen.error != null)
-		return [ _('The router does not say how the agent is: %s').format(seen.error) ];
 
 	if (!wanted.city || !wanted.host)
 		found.push(_('This router is not enrolled: the agent waits for the bundle of this access point (page Enrolment).'));
@@ -157,7 +156,7 @@ function broker_state(broker, seen) {
 	if (broker.state == 'connected')
 		return _('connected for %s').format(span);
 
-	return _('not connected for %s (%s)').format(span, said.text(broker.state) || '?');
+	return _('not connected for %s (%s)').format(span, words.link(said.text(broker.state)) || said.text(broker.state) || '?');
 }
 
 function broker(seen, wanted) {
@@ -175,7 +174,7 @@ function broker(seen, wanted) {
 			? number_or(of.attempts, null)
 			: _('%s, the next one within %s').format(number_or(of.attempts, '?'), said.span(next))));
 
-	rows.push(row(_('Last error'), said.text(of.last_reason) || _('none')));
+	rows.push(row(_('Last error'), (of.last_reason === '') ? _('none') : said.text(of.last_reason)));
 	rows.push(row(_('Reconnects'), number_or(of.reconnects, null)));
 
 	return facts(_('Broker'), rows);
@@ -288,18 +287,29 @@ function caps(seen) {
 
 function waiting(seen) {
 	const daemon = said.table(seen.daemon, 'table'), outbox = said.table(daemon, 'outbox');
-	const dropped = said.number(outbox.dropped);
+	const dropped = said.number(outbox.dropped), alerts = said.texts(daemon, 'alerts');
 	const rows = [
 		row(_('Waiting for the city'), (said.number(outbox.count) == null)
 			? null
-			: _('%s messages, %s bytes').format(outbox.count, number_or(outbox.bytes, '?'))),
-		row(_('Alerts'), said.texts(daemon, 'alerts').join(', ') || _('none'))
+			: _('%s (%s bytes)').format(outbox.count, number_or(outbox.bytes, '?'))),
+		row(_('Alerts'), alerts.join(', ') || (Array.isArray(daemon.alerts) ? _('none') : null))
 	];
 
 	if (dropped > 0)
 		rows.push(row(_('Lost for want of room'), dropped));
 
 	return facts(_('Messages'), rows);
+}
+
+/* Puts anew only what changed: elsewhere a selection stays, and the place where somebody reads. */
+function redraw(body, drawn) {
+	if (body.children.length != drawn.length)
+		dom.content(body, drawn);
+	else
+		drawn.forEach((node, place) => {
+			if (!node.isEqualNode(body.children[place]))
+				body.replaceChild(node, body.children[place]);
+		});
 }
 
 return view.extend({
@@ -320,12 +330,23 @@ return view.extend({
 		};
 	},
 
+	/* Without an answer, what the router said before; when it never said anything, nothing is claimed. */
 	draw: function(seen) {
 		const wanted = this.wanted();
 
+		if (seen.error == null)
+			this.heard = seen;
+
+		if (this.heard == null)
+			return [ warning(_('The router does not say how the agent is: %s').format(seen.error)) ];
+
+		const found = (seen.error == null)
+			? warnings(seen, wanted)
+			: [ _('The router does not say how the agent is: %s. What stands below it said before.').format(seen.error) ];
+
 		return [
-			...warnings(seen, wanted).map(warning),
-			identity(seen, wanted), broker(seen, wanted), configuration(seen), clients(seen), caps(seen), waiting(seen)
+			...found.map(warning),
+			identity(this.heard, wanted), broker(this.heard, wanted), configuration(this.heard), clients(this.heard), caps(this.heard), waiting(this.heard)
 		];
 	},
 
@@ -336,7 +357,7 @@ return view.extend({
 	render: function(loaded) {
 		const body = E('div', {}, this.draw(loaded[0]));
 
-		poll.add(() => this.look().then(seen => dom.content(body, this.draw(seen))), EVERY_S);
+		poll.add(() => this.look().then(seen => redraw(body, this.draw(seen))), EVERY_S);
 
 		return E('div', {}, [ E('h2', {}, [ _('City Wi-Fi agent') ]), body ]);
 	},
