@@ -6,6 +6,8 @@ import os
 import select
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -85,11 +87,24 @@ def test_plain_text_to_localhost_uses_its_loopback_addresses() -> None:
         connect(way(listener.getsockname()[1], "localhost")).close()
 
 
-@pytest.mark.parametrize("host", ["a" * 70 + ".example", "..", "exa mple\x00"])
+@pytest.mark.parametrize("host", ["a" * 70 + ".example", "..", "exa mple\x00", "bücher.example"])
 def test_a_name_that_is_none_is_a_reason_not_a_crash(host: str) -> None:
     """Whatever stands in the settings."""
     with pytest.raises(Unavailable, match="resolver: "):
         connect(way(1, host))
+
+
+def test_a_name_brings_no_tables_for_international_ones() -> None:
+    """They would stay in memory for the daemon's whole life; the settings let no such name through."""
+    code = (
+        "import ssl, sys\n"
+        "from agent.dial import Way, connect\n"
+        "from agent.errors import Unavailable\n"
+        "context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)\n"
+        "try:\n    connect(Way('localhost', 1, lambda: context, False, None, 5.0))\n"
+        "except Unavailable as error:\n    print('refused' in str(error), 'encodings.idna' in sys.modules)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60).stdout.split() == ["True", "False"]
 
 
 def test_the_thread_stack_size_is_left_as_it_was(wake: tuple[int, int]) -> None:
