@@ -81,8 +81,9 @@ class Ledger:
             return
         for entry in entries:
             self._forget(entry)
-        lost = sum(entry.seq - entry.from_seq + 1 for entry in entries) if is_lost else 0
-        self.totals = self.totals._replace(dropped=self.totals.dropped + lost)
+        if is_lost:
+            lost = sum(entry.seq - entry.from_seq + 1 for entry in entries)
+            self.totals = self.totals._replace(dropped=self.totals.dropped + lost)
         self._owed += [entry.seq for entry in entries if entry.place is not None]
         self._write_owed()
         self._journal.trim()

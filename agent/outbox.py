@@ -14,7 +14,7 @@ from itertools import accumulate
 from typing import Literal, NamedTuple
 
 from agent import thinning
-from agent.entry import EVENT, KEPT, LATE, SENT, TRUSTED, Entry
+from agent.entry import EVENT, KEPT, LATE, SENT, TRUSTED, Entry, Totals
 from agent.ledger import MAX_MESSAGE_BYTES, Ledger
 from agent.wire import messages
 
@@ -109,7 +109,7 @@ class Outbox:
                 former.state = "waiting" if former.state == "live" else former.state
         entry = Entry(totals.next_seq, totals.next_seq, float(uptime), flags)
         entry.state = "live"
-        self._ledger.totals = totals._replace(next_seq=entry.seq + 1)
+        self._ledger.totals = Totals(entry.seq + 1, totals.dropped, totals.thinned, totals.is_acked)
         if len(text) > MAX_MESSAGE_BYTES:
             LOG.warning("message dropped: seq=%d bytes=%d acceptable=%d", entry.seq, len(text), MAX_MESSAGE_BYTES)
             self._ledger.note(self._ledger.totals._replace(dropped=totals.dropped + 1))

@@ -111,7 +111,7 @@ class Span:
         return part
 
     def _everyone(self) -> frozenset[str]:
-        return frozenset[str]().union(*(track.macs or () for track in self._tracks.values()))
+        return frozenset[str]().union(*[track.macs or () for track in self._tracks.values()])
 
     def _totals(self) -> dict[str, object]:
         now = self._now or frozenset()

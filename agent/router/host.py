@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 
 from agent.lean import Without
 from agent.records import Host
@@ -81,7 +82,7 @@ class Health:
         self._look_again_at = float("-inf")
         self._processes: int | None = None
         self._count_again_at = float("-inf")
-        self._slow: Host | None = None
+        self._slow: partial[Host] | None = None  # lacks only what is read each time
         self._slow_again_at = float("-inf")
 
     def read(self) -> Host:
@@ -92,17 +93,15 @@ class Health:
         if slow is None or now >= self._slow_again_at:
             slow = self._slow = self._read_slow(now)
             self._slow_again_at = now + SLOW_S
-        return slow._replace(cpu_busy_s_total=busy, cpu_softirq_s_total=softirq, cpu_s_total=total, processes=self._count_processes(now))
+        return slow(cpu_busy_s_total=busy, cpu_softirq_s_total=softirq, cpu_s_total=total, processes=self._count_processes(now))
 
-    def _read_slow(self, now: float) -> Host:
+    def _read_slow(self, now: float) -> partial[Host]:
         """Read all but the CPU and the processes."""
         memory_total, memory_available = _memory()
         # On OpenWrt what can be written lies in /overlay.
         flash_free, flash_total = _room("/overlay", "/")
-        return Host(
-            cpu_busy_s_total=None,
-            cpu_softirq_s_total=None,
-            cpu_s_total=None,
+        return partial(
+            Host,
             load1=_load1(),
             memory_total_bytes=memory_total,
             memory_available_bytes=memory_available,
@@ -112,7 +111,6 @@ class Health:
             temperature_c=self._temperature(now),
             conntrack=whole(read_line(_CONNTRACK + "count") or ""),
             conntrack_max=whole(read_line(_CONNTRACK + "max") or ""),
-            processes=None,
         )
 
     def _count_processes(self, now: float) -> int | None:

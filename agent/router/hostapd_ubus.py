@@ -53,7 +53,7 @@ class Network(NamedTuple):
     stations: tuple[Station, ...] | None
 
 
-def parse_status(ifname: str, status: Mapping[str, object]) -> Network:
+def parse_status(ifname: str, status: Mapping[str, object], stations: tuple[Station, ...] | None = None) -> Network:
     """Read the answer to get_status; whatever is missing or of the wrong type is None."""
     dfs = status.get("dfs")
     left = _whole(dfs.get("cac_seconds_left")) if isinstance(dfs, Mapping) and dfs.get("cac_active") in (True, 1) else None
@@ -70,7 +70,7 @@ def parse_status(ifname: str, status: Mapping[str, object]) -> Network:
         frequency_mhz=_whole(status.get("freq")) or None,
         channel=_whole(status.get("channel")) or None,
         width_mhz=20 if op_class in _WIDTH_20 else _WIDTHS.get(op_class or 0),
-        stations=None,
+        stations=stations,
     )
 
 
@@ -130,7 +130,7 @@ class HostapdObjects:
             if status.get("driver") == "wired":
                 continue  # 802.1X on a port is no BSS
             stations = None if isinstance(clients, Refused) else parse_clients(ifname, clients)
-            found[ifname] = parse_status(ifname, status)._replace(stations=stations)
+            found[ifname] = parse_status(ifname, status, stations)
         return found
 
     def told_beside(self, within_s: float) -> dict[str, object] | None:

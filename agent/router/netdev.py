@@ -58,7 +58,7 @@ def parse_netdev(raw: bytes) -> dict[str, Counters]:
         match = _LINE.match(line)
         if match is not None:
             name, *figures = match.groups()
-            moved = Counters(*map(int, figures))
+            moved = Counters(*[int(figure) for figure in figures])
             if max(moved) < _BEYOND_64_BITS:
                 found[os.fsdecode(name.strip(b" "))] = moved
     return found

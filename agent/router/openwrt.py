@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 from agent import reach
 from agent.errors import Unavailable
-from agent.records import Association, Board, Bss, Caps, Dhcp, Host, Interface, Path, Radio, Station
+from agent.records import Association, Board, Bss, Caps, Dhcp, Host, Interface, Path, Radio, Station, changed
 from agent.router import addresses, caps, hostapd_ubus, leases, netifd
 from agent.router.child import Program
 from agent.router.clock import SystemClock, boot
@@ -140,7 +140,7 @@ class OpenwrtRouter:
             is_without = interface.role == "uplink" and interface.up and interface.link_mbps is None
             if is_without and uplink and lower and interface.name == printable(uplink):
                 link = self._link_of(lower)
-                found[number] = interface._replace(link_mbps=link.mbps, duplex=link.duplex)
+                found[number] = changed(interface, link_mbps=link.mbps, duplex=link.duplex)
         return found
 
     def host(self) -> Host:
@@ -152,15 +152,16 @@ class OpenwrtRouter:
         except Unavailable:
             return host
         root, tmp, load = info.get("root"), info.get("tmp"), info.get("load")
+        told: dict[str, object] = {}
         flash_free, flash_total = _kib(root, "avail", "free"), _kib(root, "total")
         if flash_free is not None and flash_total:
-            host = host._replace(flash_free_bytes=flash_free, flash_total_bytes=flash_total)
+            told |= {"flash_free_bytes": flash_free, "flash_total_bytes": flash_total}
         tmp_free = _kib(tmp, "avail", "free")
         if tmp_free is not None:
-            host = host._replace(tmp_free_bytes=tmp_free)
+            told["tmp_free_bytes"] = tmp_free
         if isinstance(load, list) and load and isinstance(load[0], int):
-            host = host._replace(load1=load[0] / _LOAD)
-        return host
+            told["load1"] = load[0] / _LOAD
+        return changed(host, **told)
 
     def path(self) -> Path:
         """The way out, read again when netifd was asked again, or the device or its carrier changed."""

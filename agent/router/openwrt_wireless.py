@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from agent.errors import Unavailable
-from agent.records import Band, Radio, Station
+from agent.records import Band, Radio, Station, changed
 from agent.router import facts as facts_door
 from agent.router import hostapd_ubus
 from agent.router.facts import Facts, RadioFacts
@@ -140,7 +140,7 @@ class OpenwrtWireless:
         kept = {network.ifname for network in missing} | found.keys()
         self._seen = {name: seen for name, seen in self._seen.items() if name in kept}
         networks = sorted([*found.values(), *missing], key=lambda network: (network.radio, network.ifname))
-        return view._replace(networks=networks[:MOST_NETWORKS])
+        return _View(objects, facts, phys, phy_of, networks[:MOST_NETWORKS])
 
     def _on_air(self, view: _View) -> dict[str, Network]:
         configured = {network.ifname: (radio.name, network.pair) for radio in view.facts.radios for network in radio.networks if network.ifname}
@@ -179,7 +179,7 @@ class OpenwrtWireless:
                 its = next((one for one in spare if one.ssid == network.ssid and _may_be_on(one, radio, view)), None)
                 if its is not None:
                     spare.remove(its)
-                    found[its.ifname] = its._replace(radio=radio.name, pair=network.pair)
+                    found[its.ifname] = changed(its, radio=radio.name, pair=network.pair)
                     continue
             # netifd names no interface while there is none; what it was called before it is still, unless another is called so now.
             former = self._ifnames.get(key)
@@ -194,7 +194,7 @@ class OpenwrtWireless:
         """Give what was on air and is gone, unless its radio carries others without it, or it is forgotten."""
         busy = {network.radio for network in found.values()}
         return [
-            network._replace(up=False) for name, (at, network) in self._seen.items() if name not in found and network.radio not in busy and now - at < FORGET_S
+            changed(network, up=False) for name, (at, network) in self._seen.items() if name not in found and network.radio not in busy and now - at < FORGET_S
         ]
 
     def _radio(self, name: str, wanted: RadioFacts | None, view: _View) -> Radio:
@@ -272,7 +272,7 @@ def _is_anything_on(radio: str, view: _View) -> bool:
 
 
 def _counted(station: Station, dumped: Station | None) -> Station:
-    return station._replace(tx_packets_total=dumped.tx_packets_total, tx_retries_total=dumped.tx_retries_total) if dumped else station
+    return changed(station, tx_packets_total=dumped.tx_packets_total, tx_retries_total=dumped.tx_retries_total) if dumped else station
 
 
 def _is_anyone(stations: Iterable[Station] | None) -> bool:

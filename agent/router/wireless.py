@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from agent.errors import Unavailable
-from agent.records import Radio, Station
+from agent.records import Radio, Station, changed
 from agent.router.hostapd import Hostapd, Status
 from agent.router.iw import NO_SURVEY, Iw, Survey, Wlan, band_of
 from agent.router.networks import Network, operstate
@@ -182,9 +182,9 @@ class Wireless:
         busy = {network.radio for network in found.values()} | set(led_phys)
         self._there |= dict.fromkeys(busy, self._monotonic())
         missed = self._there.keys() - busy
-        lost = [net._replace(up=False) for name, net in self._seen.items() if name not in found and net.radio in missed]
+        lost = [changed(net, up=False) for name, net in self._seen.items() if name not in found and net.radio in missed]
         band = {name: net.band for name, net in self._seen.items()}
-        kept = [net if net.band else net._replace(band=band.get(net.ifname)) for net in found.values()]
+        kept = [net if net.band else changed(net, band=band.get(net.ifname)) for net in found.values()]
         self._seen = {net.ifname: net for net in sorted([*kept, *lost], key=lambda net: (net.radio, net.ifname))[:MOST_NETWORKS]}
 
     def _radio(self, index: int, name: str, view: _View) -> Radio:
