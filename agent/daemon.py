@@ -17,8 +17,9 @@ import agent.lean  # first, for it brings logging
 from agent import __version__, run_dir
 
 if __name__ == "__main__":
-    # Before the other imports: what fails there is told too.
+    # Before the other imports: what fails there is told too, and what annotates them costs nothing.
     run_dir.tell_crashes(sys.argv)
+    agent.lean.leave_hints_unread()
 
 from agent import settings as settings_door
 from agent.alerts import Alerts

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import typing
 from types import ModuleType, TracebackType
 
 
@@ -45,6 +46,15 @@ class Without:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         for name in self._put:
             del sys.modules[name]
+
+
+def leave_hints_unread() -> None:
+    """Keep typing from compiling each annotation of each named tuple of ours (390 KiB), which only `get_type_hints` would run.
+
+    For a process image of our own: in any other, somebody may ask for them.
+    """
+    # ForwardRef finds this name before the builtin one. Python 3.14 compiles none before it is asked for.
+    vars(typing)["compile"] = lambda *_source: None
 
 
 # It prints exceptions with it, and prints none until something is very wrong.

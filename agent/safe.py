@@ -20,6 +20,7 @@ from agent import __version__, run_dir
 
 if __name__ == "__main__":
     run_dir.tell_crashes(sys.argv)
+    agent.lean.leave_hints_unread()
 
 from agent import settings as settings_door
 from agent import starts

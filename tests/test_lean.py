@@ -50,6 +50,25 @@ def test_a_late_stand_in_is_the_real_module_once_it_is_used() -> None:
     assert said.split() == ["False", "1", "True"]
 
 
+def test_hints_that_nobody_reads_are_not_compiled() -> None:
+    """A named tuple is complete without: its fields, their defaults, and the names of their types."""
+    said = run(
+        "from __future__ import annotations\n"
+        "import agent.lean\n"
+        "agent.lean.leave_hints_unread()\n"
+        "from typing import NamedTuple\n"
+        "class Reading(NamedTuple):\n    at: float\n    value: int | None = None\n"
+        "hint = Reading.__annotations__['value']\n"
+        "print(Reading(1.5), hint.__forward_arg__, hint.__forward_code__)\n"
+    )
+    assert said.strip() == "Reading(at=1.5, value=None) int | None None"
+
+
+def test_hints_stay_readable_where_the_daemon_is_a_guest() -> None:
+    """Who imports the daemon's parts into a process of its own keeps typing as it is."""
+    assert run("import typing\nimport agent.daemon\nprint('compile' in vars(typing))").strip() == "False"
+
+
 def test_logging_prints_an_exception_though_it_came_without_traceback() -> None:
     """The daemon's logging loads traceback only for an exception, and then prints it whole."""
     said = run(
