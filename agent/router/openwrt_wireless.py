@@ -71,7 +71,7 @@ class OpenwrtWireless:
         self._sys = sys_class
         self._view: tuple[float, _View] | None = None
         self._seen: dict[str, tuple[float, Network]] = {}
-        self._failure: tuple[float, Unavailable] | None = None
+        self._failure: tuple[float, str] | None = None
         self._ifnames: dict[str, str] = {}
 
     def networks(self) -> list[Network]:
@@ -114,7 +114,7 @@ class OpenwrtWireless:
         if self._view is not None and now < self._view[0]:
             return self._view[1]
         if self._failure is not None and now < self._failure[0]:
-            raise self._failure[1]
+            raise Unavailable(self._failure[1])
         phys = sorted(map(printable, listed(self._sys, "ieee80211")))
         facts = self._facts.get() or facts_door.EMPTY
         has_wifi = bool(phys or facts.radios or self._seen)
@@ -122,7 +122,8 @@ class OpenwrtWireless:
             view = self._ask(phys, facts, now) if has_wifi else _View({}, facts, [], {}, [])
         except Unavailable as error:
             # Shared like an answer: a hostapd that hangs must not cost each collector of a sample its time.
-            self._failure = (self._monotonic() + SHARED_S, error)
+            # Its sentence, not itself: kept, and raised again and again, it would keep every sample that it ended in.
+            self._failure = (self._monotonic() + SHARED_S, str(error))
             raise
         # Counted from when it came: on a slow box with many stations it takes longer than it is shared.
         self._view = (self._monotonic() + SHARED_S, view)

@@ -94,7 +94,8 @@ class Ubus:
         """Call one method and give its answer, {} when it answers nothing; Refused with the status when it is not done."""
         result = self.call_all([Call(name, method, arguments)], timeout_s)[0]
         if isinstance(result, Refused):
-            raise result
+            # Made anew: were it raised itself, its traceback and this frame would keep each other, and with them the whole sample, for many samples.
+            raise Refused(str(result), result.status)
         return result
 
     def call_all(self, calls: Sequence[Call], timeout_s: float | None = None) -> list[dict[str, object] | Refused]:

@@ -360,3 +360,15 @@ def test_one_that_hangs_costs_its_time_once_a_sample(box: Box) -> None:
         with pytest.raises(Unavailable):
             ask()
     assert box.ubus.exchanges == 1
+
+
+def test_the_failure_that_is_shared_keeps_no_sample(box: Box) -> None:
+    """Each collector is told by an error of its own: one that is raised again and again would hold every frame that it went through."""
+    box.ubus.is_away = True
+    told = []
+    for _ in range(3):
+        with pytest.raises(Unavailable) as failed:
+            box.wireless.networks()
+        told.append(failed.value)
+    assert len({id(error) for error in told}) == 3
+    assert len({str(error) for error in told}) == 1

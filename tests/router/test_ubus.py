@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import select
 import socket
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -194,6 +196,30 @@ def test_a_refusal_names_object_method_and_reason(path: str) -> None:
             ubus.call("hostapd.phy0-ap0", "6")
         ubus.close()
     assert refused.value.status == wire.PERMISSION_DENIED
+
+
+def test_a_refusal_keeps_nothing_of_where_it_ended(path: str) -> None:
+    """Frames hold a whole sample: they go with the error, not when the collector of cycles comes by."""
+
+    class Sample:
+        pass
+
+    def collect(ubus: Ubus) -> weakref.ref[Sample]:
+        sample = Sample()
+        try:
+            ubus.call("hostapd.phy0-ap0", "6")
+        except Refused:
+            return weakref.ref(sample)
+        raise AssertionError
+
+    with Ubusd(path, answering(objects({"hostapd.phy0-ap0": 5}, echo))):
+        ubus = Ubus(path)
+        gc.disable()
+        try:
+            assert collect(ubus)() is None
+        finally:
+            gc.enable()
+        ubus.close()
 
 
 def test_an_object_shown_to_nobody_is_denied_not_missing(path: str) -> None:
