@@ -7,10 +7,15 @@ own door may use this, with the reason beside it; logging's is this module, whic
 
 from __future__ import annotations
 
+import collections
 import importlib
 import sys
 import typing
+from collections.abc import Iterable
 from types import ModuleType, TracebackType
+from typing import Any
+
+_NAMEDTUPLE: Any = collections.namedtuple
 
 
 class _Absent(ModuleType):
@@ -46,6 +51,40 @@ class Without:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         for name in self._put:
             del sys.modules[name]
+
+
+class _LateTuple:
+    """Stands in for a named tuple's class, which is made when something is made of it, or asked of it, for the first time."""
+
+    def __init__(self, typename: str, field_names: str | Iterable[str], **more: Any) -> None:
+        names = field_names.replace(",", " ").split() if isinstance(field_names, str) else field_names
+        self._fields = tuple(names)
+        self._typename, self._more = typename, more
+        self._class: Any = None
+
+    def _real(self) -> Any:
+        if self._class is None:
+            self._class = _NAMEDTUPLE(self._typename, self._fields, **self._more)
+        return self._class
+
+    def __call__(self, *values: object, **named: object) -> object:
+        return self._real()(*values, **named)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._real(), name)
+
+    def __mro_entries__(self, _bases: object) -> tuple[type, ...]:
+        return (self._real(),)
+
+
+class LateTuples:
+    """While entered, `collections.namedtuple` makes no class before it is needed: a class takes 4 KiB, and a package may have one for each reading."""
+
+    def __enter__(self) -> None:
+        vars(collections)["namedtuple"] = _LateTuple
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        vars(collections)["namedtuple"] = _NAMEDTUPLE
 
 
 def leave_hints_unread() -> None:

@@ -50,6 +50,27 @@ def test_a_late_stand_in_is_the_real_module_once_it_is_used() -> None:
     assert said.split() == ["False", "1", "True"]
 
 
+def test_a_late_tuple_is_a_named_tuple_once_it_is_used() -> None:
+    """Its fields are known at once; called, asked or inherited from it is the real thing; afterwards everybody makes real ones again."""
+    said = run(
+        "import collections\n"
+        "from agent.lean import LateTuples\n"
+        "with LateTuples():\n"
+        "    from collections import namedtuple\n"
+        "    Memory = namedtuple('Memory', 'rss vms')\n"
+        "    More = namedtuple('More', Memory._fields + ('uss',), defaults=(9,))\n"
+        "    class Own(namedtuple('Own', ['one', 'two'])):\n        pass\n"
+        "print(type(Memory) is type, Memory._fields, More._fields)\n"
+        "print(Memory(1, vms=2), More(1, 2), Own(3, 4).two, Memory._make([5, 6]).rss, type(Memory(0, 0)) is type(Memory(0, 0)))\n"
+        "print(isinstance(collections.namedtuple('After', 'x'), type))\n"
+    )
+    assert said.splitlines() == [
+        "False ('rss', 'vms') ('rss', 'vms', 'uss')",
+        "Memory(rss=1, vms=2) More(rss=1, vms=2, uss=9) 4 5 True",
+        "True",
+    ]
+
+
 def test_hints_that_nobody_reads_are_not_compiled() -> None:
     """A named tuple is complete without: its fields, their defaults, and the names of their types."""
     said = run(
