@@ -13,7 +13,7 @@ import sys
 import typing
 from collections.abc import Iterable
 from types import ModuleType, TracebackType
-from typing import Any
+from typing import Any, Literal
 
 _NAMEDTUPLE: Any = collections.namedtuple
 
@@ -33,20 +33,24 @@ class Without:
     """While entered, `import name` gives an empty stand-in for each of `names` that is not loaded yet; afterwards the real module again.
 
     `names` maps each module to the attributes that the package reads while it is imported, or to None: the
-    stand-in then becomes the real module as soon as it is used.
+    stand-in then becomes the real module as soon as it is used. False: the import fails, as where it is not installed.
     """
 
-    def __init__(self, **names: dict[str, object] | None) -> None:
+    def __init__(self, **names: dict[str, object] | Literal[False] | None) -> None:
         self._names = {name.replace("__", "."): attributes for name, attributes in names.items()}
         self._put: list[str] = []
 
     def __enter__(self) -> None:
         for name, attributes in self._names.items():
-            if name not in sys.modules:
+            if name in sys.modules:
+                continue
+            if attributes is False:
+                sys.modules[name] = None  # type: ignore[assignment]  # what the import system takes for "not there"
+            else:
                 stand_in = _Late(name) if attributes is None else _Absent(name)
                 stand_in.__dict__.update(attributes or {}, __path__=[])
                 sys.modules[name] = stand_in
-                self._put.append(name)
+            self._put.append(name)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         for name in self._put:

@@ -16,7 +16,8 @@ from agent.lean import Without
 from agent.notices import NO_REASON, UNSUPPORTED_VERSION, Accepted, Acknowledged, Arrived, Ended, Notice, Subscribed, Terms, Will
 
 # Sockets come ready from agent.dial and the client's id from the settings, so that paho asks nothing of these: no proxy
-# (the environment's are not obeyed; should a version of paho ask all the same, `proxy_bypass` says so), no WebSocket, no made-up id.
+# (the environment's are not obeyed; should a version of paho ask all the same, `proxy_bypass` says so), no WebSocket, no made-up id,
+# no SRV record. PySocks and dnspython would be loaded wherever something else has brought them along.
 with Without(
     urllib={},
     urllib__parse={},
@@ -24,6 +25,8 @@ with Without(
     uuid={},
     platform={"system": lambda: "Linux"},
     hashlib={},
+    socks=False,
+    dns=False,
 ):
     import paho.mqtt.client as mqtt
     import paho.mqtt.properties as mqtt_properties

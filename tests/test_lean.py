@@ -50,6 +50,22 @@ def test_a_late_stand_in_is_the_real_module_once_it_is_used() -> None:
     assert said.split() == ["False", "1", "True"]
 
 
+def test_what_is_not_to_be_found_is_so_only_while_entered() -> None:
+    """An optional import fails inside as where the module is not installed; afterwards it is there."""
+    said = run(
+        "from agent.lean import Without\n"
+        "with Without(colorsys=False):\n"
+        "    try:\n        import colorsys\n    except ImportError:\n        print('absent')\n"
+        "import colorsys\nprint(colorsys.rgb_to_hsv(0, 0, 1)[2])"
+    )
+    assert said.split() == ["absent", "1"]
+
+
+def test_paho_takes_pysocks_for_absent() -> None:
+    """Who uses paho beside the agent's door, such as the simulated fleet, gets one that asks for no proxy, and not a half-made module."""
+    assert run("import agent.session\nimport paho.mqtt.client as mqtt\nprint(mqtt.socks, mqtt.HAVE_DNS)").split() == ["None", "False"]
+
+
 def test_a_late_tuple_is_a_named_tuple_once_it_is_used() -> None:
     """Its fields are known at once; called, asked or inherited from it is the real thing; afterwards everybody makes real ones again."""
     said = run(
@@ -110,7 +126,7 @@ def test_the_doors_leave_no_stand_in_behind() -> None:
         "import sys\n"
         "before = set(sys.modules)\n"
         "import agent.session, agent.router.host\n"
-        "heavy = {'urllib.request', 'urllib.parse', 'uuid', 'platform', 'subprocess', 'datetime', 'glob'}\n"
+        "heavy = {'urllib.request', 'urllib.parse', 'uuid', 'platform', 'subprocess', 'datetime', 'glob', 'socks', 'dns.resolver'}\n"
         "print(sorted(heavy & (set(sys.modules) - before)))\n"
         "import uuid, platform, subprocess, urllib.parse, hashlib\n"
         "print(len(str(uuid.uuid4())), platform.system(), subprocess.run(['true']).returncode, urllib.parse.quote(' '), len(hashlib.sha256().digest()))\n"
