@@ -100,6 +100,7 @@ def leave_hints_unread() -> None:
     vars(typing)["compile"] = lambda *_source: None
 
 
-# It prints exceptions with it, and prints none until something is very wrong.
-with Without(traceback=None):
+# logging prints exceptions with traceback, and prints none until something is very wrong; socket's sendfile waits by selectors, and nobody here calls it.
+with Without(traceback=None, selectors=None):
     import logging as logging
+    import socket as socket

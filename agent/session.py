@@ -17,7 +17,7 @@ from agent.notices import NO_REASON, UNSUPPORTED_VERSION, Accepted, Acknowledged
 
 # Sockets come ready from agent.dial and the client's id from the settings, so that paho asks nothing of these: no proxy
 # (the environment's are not obeyed; should a version of paho ask all the same, `proxy_bypass` says so), no WebSocket, no made-up id,
-# no SRV record. PySocks and dnspython would be loaded wherever something else has brought them along.
+# no SRV record; base64 is WebSocket's, and comes when it is asked for. PySocks and dnspython would be loaded wherever something else has brought them along.
 with Without(
     urllib={},
     urllib__parse={},
@@ -25,6 +25,7 @@ with Without(
     uuid={},
     platform={"system": lambda: "Linux"},
     hashlib={},
+    base64=None,
     socks=False,
     dns=False,
 ):

@@ -125,8 +125,8 @@ def test_the_doors_leave_no_stand_in_behind() -> None:
     said = run(
         "import sys\n"
         "before = set(sys.modules)\n"
-        "import agent.session, agent.router.host\n"
-        "heavy = {'urllib.request', 'urllib.parse', 'uuid', 'platform', 'subprocess', 'datetime', 'glob', 'socks', 'dns.resolver'}\n"
+        "import agent.lean, agent.session, agent.router.host\n"
+        "heavy = {'urllib.request', 'urllib.parse', 'uuid', 'platform', 'subprocess', 'datetime', 'glob', 'socks', 'dns.resolver', 'selectors', 'base64'}\n"
         "print(sorted(heavy & (set(sys.modules) - before)))\n"
         "import uuid, platform, subprocess, urllib.parse, hashlib\n"
         "print(len(str(uuid.uuid4())), platform.system(), subprocess.run(['true']).returncode, urllib.parse.quote(' '), len(hashlib.sha256().digest()))\n"

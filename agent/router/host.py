@@ -11,7 +11,7 @@ from agent.records import Host
 from agent.router.text import listed, read_line, whole
 
 # Of psutil only two readings of /proc are used: no processes of others, no files, no times of day, and two of its named tuples (7.2 has 33).
-with Without(subprocess={}, datetime={}, glob={}, pwd={}, resource={}), LateTuples():
+with Without(subprocess={}, datetime={}, glob={}, pwd={}, resource={}, base64=None), LateTuples():
     import psutil
 
 SENSORS_S = 600.0
