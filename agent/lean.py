@@ -1,8 +1,8 @@
 """Import a package without the modules it asks for and we never reach: each costs the daemon private memory for its whole life.
 
 Measured (CPython 3.11, x86-64, private dirty): paho's urllib, uuid, platform and hashlib 720 KiB; psutil's
-subprocess, datetime, glob and pwd 730 KiB; logging's traceback 240 KiB and 5 ms at the start. Only a package's
-own door may use this, with the reason beside it; logging's is this module, which the daemon imports first.
+subprocess, datetime, glob and pwd 730 KiB, its named tuples 150; logging's traceback 240 KiB and 5 ms at the start. Only a
+package's own door may use this, with the reason beside it; logging's and socket's is this module, which the daemon imports first.
 """
 
 from __future__ import annotations
