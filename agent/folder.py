@@ -97,6 +97,9 @@ class Folder:
         before = (flash.read(path, 64) or b"").strip()
         if not before.isdigit() or int(before) < floor:
             self._flash.put(path, b"%d\n" % floor, 0o600)
+        else:
+            # A power cut may leave both names of what was put there.
+            self._flash.remove(flash.temporary_of(path))
 
     def finish(self, document: Document, settle: Callable[[Document], str]) -> None:
         """Bring what settings name in NEW under the usual names; nothing to do when they name none.
