@@ -81,11 +81,16 @@ class _LateTuple:
         return (self._real(),)
 
 
+def _late_or_real(typename: str, field_names: str | Iterable[str], **more: Any) -> object:
+    # Who says a module is typing.NamedTuple, which puts its own into the class at once.
+    return (_NAMEDTUPLE if "module" in more else _LateTuple)(typename, field_names, **more)
+
+
 class LateTuples:
     """While entered, `collections.namedtuple` makes no class before it is needed: a class takes 4 KiB, and a package may have one for each reading."""
 
     def __enter__(self) -> None:
-        vars(collections)["namedtuple"] = _LateTuple
+        vars(collections)["namedtuple"] = _late_or_real
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         vars(collections)["namedtuple"] = _NAMEDTUPLE

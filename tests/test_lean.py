@@ -79,11 +79,16 @@ def test_a_late_tuple_is_a_named_tuple_once_it_is_used() -> None:
         "print(type(Memory) is type, Memory._fields, More._fields)\n"
         "print(Memory(1, vms=2), More(1, 2), Own(3, 4).two, Memory._make([5, 6]).rss, type(Memory(0, 0)) is type(Memory(0, 0)))\n"
         "print(isinstance(collections.namedtuple('After', 'x'), type))\n"
+        "import typing\n"
+        "with LateTuples():\n"
+        "    class Typed(typing.NamedTuple):\n        one: int\n        two: int = 2\n"
+        "print(Typed(1), isinstance(Typed, type))\n"
     )
     assert said.splitlines() == [
         "False ('rss', 'vms') ('rss', 'vms', 'uss')",
         "Memory(rss=1, vms=2) More(rss=1, vms=2, uss=9) 4 5 True",
         "True",
+        "Typed(one=1, two=2) True",
     ]
 
 
@@ -125,10 +130,12 @@ def test_the_doors_leave_no_stand_in_behind() -> None:
     said = run(
         "import sys\n"
         "before = set(sys.modules)\n"
-        "import agent.lean, agent.session, agent.router.host\n"
+        "import agent.lean, agent.tls, agent.session, agent.router.host\n"
         "heavy = {'urllib.request', 'urllib.parse', 'uuid', 'platform', 'subprocess', 'datetime', 'glob', 'socks', 'dns.resolver', 'selectors', 'base64'}\n"
         "print(sorted(heavy & (set(sys.modules) - before)))\n"
+        "import psutil\n"
+        "print(any(type(one).__name__ == '_LateTuple' for module in (psutil, psutil._common, psutil._pslinux) for one in vars(module).values()))\n"
         "import uuid, platform, subprocess, urllib.parse, hashlib\n"
         "print(len(str(uuid.uuid4())), platform.system(), subprocess.run(['true']).returncode, urllib.parse.quote(' '), len(hashlib.sha256().digest()))\n"
     )
-    assert said.splitlines() == ["[]", "36 Linux 0 %20 32"]
+    assert said.splitlines() == ["[]", "True", "36 Linux 0 %20 32"]

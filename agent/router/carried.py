@@ -47,10 +47,10 @@ class Places(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """Why a file could not be carried out, what file that was, and when it is tried again."""
+    """Why a file could not be carried out, when what (file and devices), and when it is tried again."""
 
     reason: str
-    stamp: object
+    seen: object
     wait_s: float
     again_at: float
 
@@ -95,13 +95,15 @@ class Carried:
         """Carry out what changed since the last look: a file, a network made anew, or stations that came (`asked`, the inbox's word, is another one)."""
         for name, path in self._places.files.items():
             failure = self._failures.get(name)
-            if failure and self._monotonic() < failure.again_at and failure.stamp == _stamp(path):
+            # Before it is tried: what changes meanwhile is another.
+            seen = (_stamp(path), self._indexes() if name == CAPS else None)
+            if failure and self._monotonic() < failure.again_at and failure.seen == seen:
                 continue
             try:
                 self._look(name, asked)
             except Unavailable as error:
                 self._stamps.pop(name, None)
-                self._fail(name, str(error))
+                self._fail(name, str(error), seen)
             else:
                 self._failures.pop(name, None)
 
@@ -116,14 +118,14 @@ class Carried:
             return str(error)
         return None
 
-    def _fail(self, name: str, reason: str) -> None:
+    def _fail(self, name: str, reason: str, seen: object) -> None:
         """Remember a failure; what went wrong is said once, until something else does: a kernel may lack what is asked for, for ever."""
         last, wait_s = self._failures.get(name), AGAIN_S
         if last and last.reason == reason:
             wait_s = min(2 * last.wait_s, MOST_AGAIN_S)
         else:
             LOG.error("it is tried again: %s", reason)
-        self._failures[name] = Failure(reason, _stamp(self._places.files[name]), wait_s, self._monotonic() + wait_s)
+        self._failures[name] = Failure(reason, seen, wait_s, self._monotonic() + wait_s)
 
     def _look(self, name: str, asked: bytes | None) -> None:
         stamp = _stamp(self._places.files[name])

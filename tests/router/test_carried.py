@@ -203,13 +203,29 @@ def test_a_script_that_could_not_is_run_again_only_after_a_while(box: Played, ca
 
 
 def test_another_file_is_tried_at_once(box: Played) -> None:
-    """What was wrong with the last one need not be wrong with it."""
+    """What was wrong with the last one need not be wrong with it; the same holds for a network made anew, and for what changes while it is tried."""
     box.put(CAPS)
     (box.folder / "broken").touch()
     box.carried.tend()
     (box.folder / "broken").unlink()
     box.put(CAPS)
     box.ran()
+    box.carried.tend()
+    assert box.ran() == ["apply"]
+    (box.folder / "broken").touch()
+    box.put(CAPS)
+    box.carried.tend()
+    (box.folder / "broken").unlink()
+    box.appear("rw-public-2g", 7)
+    box.carried.tend()
+    box.carried.tend()
+    assert box.ran() == ["apply", "apply"]
+    script = box.folder / "ash/caps"
+    text = script.read_text()
+    script.write_text(f"cp {box.caps} {box.caps}.new; mv {box.caps}.new {box.caps}; echo torn >&2; exit 1")
+    box.put(CAPS)
+    box.carried.tend()
+    script.write_text(text)
     box.carried.tend()
     assert box.ran() == ["apply"]
 
