@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -61,9 +62,13 @@ def test_what_is_not_to_be_found_is_so_only_while_entered() -> None:
     assert said.split() == ["absent", "1"]
 
 
-def test_paho_takes_pysocks_for_absent() -> None:
-    """Who uses paho beside the agent's door, such as the simulated fleet, gets one that asks for no proxy, and not a half-made module."""
-    assert run("import agent.session\nimport paho.mqtt.client as mqtt\nprint(mqtt.socks, mqtt.HAVE_DNS)").split() == ["None", "False"]
+def test_paho_takes_pysocks_for_absent(tmp_path: Path) -> None:
+    """Where it is installed, too: who uses paho beside the agent's door, such as the simulated fleet, gets one that asks for no proxy."""
+    (tmp_path / "socks.py").write_text("")
+    (tmp_path / "dns").mkdir()
+    (tmp_path / "dns/resolver.py").write_text("")
+    code = f"import sys\nsys.path.insert(0, {str(tmp_path)!r})\nimport agent.session\nimport paho.mqtt.client as mqtt\n"
+    assert run(code + "print(mqtt.socks, getattr(mqtt, 'HAVE_DNS', False))").split() == ["None", "False"]
 
 
 def test_a_late_tuple_is_a_named_tuple_once_it_is_used() -> None:
