@@ -139,7 +139,8 @@ def test_the_doors_leave_no_stand_in_behind() -> None:
         "heavy = {'urllib.request', 'urllib.parse', 'uuid', 'platform', 'subprocess', 'datetime', 'glob', 'socks', 'dns.resolver', 'selectors', 'base64'}\n"
         "print(sorted(heavy & (set(sys.modules) - before)))\n"
         "import psutil\n"
-        "print(any(type(one).__name__ == '_LateTuple' for module in (psutil, psutil._common, psutil._pslinux) for one in vars(module).values()))\n"
+        "tuples = [one for module in (psutil, psutil._common, psutil._pslinux) for one in vars(module).values() if type(one).__name__ == '_LateTuple']\n"
+        "print(psutil.version_info >= (8,) or bool(tuples))\n"
         "import uuid, platform, subprocess, urllib.parse, hashlib\n"
         "print(len(str(uuid.uuid4())), platform.system(), subprocess.run(['true']).returncode, urllib.parse.quote(' '), len(hashlib.sha256().digest()))\n"
     )
