@@ -121,7 +121,7 @@ class Stage:
     def heard(self) -> None:
         """Go on until it has taken in something of every access point that was sent after it began."""
         last = [len(agent.sent) for agent in self.agents]
-        until(lambda: self.go_on(1) or all(agent.acked > seq for agent, seq in zip(self.agents, last, strict=True)), "acks of something new", 40, self.log)
+        until(lambda: self.go_on(1) or all(agent.acked > seq for agent, seq in zip(self.agents, last, strict=True)), "acks of something new", 150, self.log)
 
     def end(self, number: int = signal.SIGTERM) -> int:
         """End it; give its exit status."""
@@ -158,7 +158,7 @@ class Stage:
             due = time.monotonic() + 1.5 if time.monotonic() > due else due
             return all(agent.oldest > len(agent.sent) for agent in self.agents)
 
-        until(is_settled, "acks of everything", 40, lambda: f"{[(agent.oldest, agent.acked, len(agent.sent)) for agent in self.agents]}\n{self.log()[-3000:]}")
+        until(is_settled, "acks of everything", 150, lambda: f"{[(agent.oldest, agent.acked, len(agent.sent)) for agent in self.agents]}\n{self.log()[-3000:]}")
 
     def sent(self) -> Sent:
         return set().union(*(agent.sent for agent in self.agents))
