@@ -49,6 +49,10 @@ class Away(Refused):
     """The broker cannot be reached now: it may be later, with nothing changed here."""
 
 
+class Dropped(Refused):
+    """The broker ended the connection instead of answering it: one that takes nobody like us does so each time, one that is just ending does so once."""
+
+
 class Heard(NamedTuple):
     """One message: when it came (monotonic seconds) and what the broker said of it; `connection` counts the client's connections from 1."""
 
@@ -110,12 +114,15 @@ class Client:
         self._filters: dict[str, None] = {}
         self._asked: dict[int, Sequence[str]] = {}
         self._answered: OrderedDict[int, None] = OrderedDict()
-        self._refusal = ""
+        self._refusal, self._is_dropped = "", False
         self._thread: threading.Thread | None = None
         self._client = self._make()
 
     def start(self, within_s: float = CONNECT_WITHIN_S) -> None:
-        """Connect; Away when the broker cannot be reached now, Refused when it never will like this. From then on it stays connected by itself."""
+        """Connect; Away when the broker cannot be reached now, Dropped when it ends the connection, Refused when it never will like this.
+
+        From then on it stays connected by itself.
+        """
         deadline = time.monotonic() + within_s
         client: Any = self._client
         client.connect_timeout = within_s
@@ -130,11 +137,11 @@ class Client:
         with self._news:
             while not self.is_connected and not self._refusal and time.monotonic() < deadline:
                 self._news.wait(max(0.0, min(LOOK_EVERY_S, deadline - time.monotonic())))
-            is_connected, refusal = self.is_connected, self._refusal
+            is_connected, refusal, kind = self.is_connected, self._refusal, Dropped if self._is_dropped else Refused
         if not is_connected:
             self.close()
             self._client = self._make()
-            raise Refused(f"{self._where()}: {refusal}") if refusal else Away(f"{self._where()}: no answer to CONNECT within {within_s:g} s")
+            raise kind(f"{self._where()}: {refusal}") if refusal else Away(f"{self._where()}: no answer to CONNECT within {within_s:g} s")
 
     def subscribe(self, filters: Iterable[str]) -> None:
         """Hear these topics at QoS 1, after every reconnect too."""
@@ -216,6 +223,7 @@ class Client:
     def _disconnected(self, *_: object) -> None:
         with self._news:
             if not self.is_connected and not self._refusal:
+                self._is_dropped = True
                 self._refusal = (
                     f"the broker ended the connection of {self._name} before it answered:"
                     " is this port its listener for the city's own clients, and their certificate of ca/operators.pem?"
@@ -275,7 +283,7 @@ class Client:
         client.tls_set_context(self._context())
         client.reconnect_delay_set(*RECONNECT_S)
         client.max_inflight_messages_set(UNANSWERED[5 if self._protocol == mqtt.MQTTv5 else 4])
-        self._refusal = ""
+        self._refusal, self._is_dropped = "", False
         return client  # type: ignore[no-any-return]  # untyped above because paho 1.6.1 types nothing
 
     def _attach(self) -> None:
@@ -356,5 +364,7 @@ class Client:
         if isinstance(error, ConnectionRefusedError):
             return Away(f"{where}: no broker is there; start it:  rwctl --dir {self._city.folder} broker run")
         if isinstance(error, ssl.SSLError):
-            return Refused(f"{where}: TLS failed ({error.reason or error}); is it the broker's listener for the city's own clients?")
+            # One that ends in the middle of the handshake may be just ending.
+            kind = Dropped if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)) else Refused
+            return kind(f"{where}: TLS failed ({error.reason or error}); is it the broker's listener for the city's own clients?")
         return Away(f"{where}: the broker cannot be reached ({getattr(error, 'strerror', None) or error})")

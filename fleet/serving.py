@@ -20,7 +20,7 @@ from fleet.city import INGEST, OPERATOR, City
 from fleet.errors import Refused
 from fleet.ingest import Chores, Ingest
 from fleet.keeper import Keeper
-from fleet.mqtt import Away, Client
+from fleet.mqtt import Away, Client, Dropped
 from fleet.rollup import Rollup
 
 LOG = logging.getLogger(__name__)
@@ -30,6 +30,7 @@ STATUS_EVERY_S = 2.0
 RATE_OVER_S = 10.0
 TRY_EVERY_S = 2.0
 CONNECT_WITHIN_S = 10.0
+DROPS = 5  # in a row, until it is no broker of ours: one that is just ending, or starting anew, does so as well
 PENDING = f"SELECT count(*) FROM pending WHERE {schema.IS_PENDING}"
 
 
@@ -75,12 +76,15 @@ class Serving:
 
     def _connect(self) -> None:
         """Wait for the broker, however long it takes; what would never work ends it."""
-        said = ""
+        said, drops = "", 0
         while not self._is_over():
             try:
                 self.client.start(CONNECT_WITHIN_S)
                 return
-            except Away as error:
+            except (Away, Dropped) as error:
+                drops = drops + 1 if isinstance(error, Dropped) else 0
+                if drops == DROPS:
+                    raise
                 if str(error) != said:
                     LOG.warning("waiting for the broker: %s", error)
                 said = str(error)

@@ -9,9 +9,12 @@ import random
 import select
 import shutil
 import signal
+import socket
 import sqlite3
+import ssl
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -121,7 +124,7 @@ class Stage:
     def heard(self) -> None:
         """Go on until it has taken in something of every access point that was sent after it began."""
         last = [len(agent.sent) for agent in self.agents]
-        until(lambda: self.go_on(1) or all(agent.acked > seq for agent, seq in zip(self.agents, last, strict=True)), "acks of something new", 150, self.log)
+        until(lambda: self.go_on(1) or all(agent.acked > seq for agent, seq in zip(self.agents, last, strict=True)), "acks of something new", 60, self.log)
 
     def end(self, number: int = signal.SIGTERM) -> int:
         """End it; give its exit status."""
@@ -158,7 +161,7 @@ class Stage:
             due = time.monotonic() + 1.5 if time.monotonic() > due else due
             return all(agent.oldest > len(agent.sent) for agent in self.agents)
 
-        until(is_settled, "acks of everything", 150, lambda: f"{[(agent.oldest, agent.acked, len(agent.sent)) for agent in self.agents]}\n{self.log()[-3000:]}")
+        until(is_settled, "acks of everything", 60, lambda: f"{[(agent.oldest, agent.acked, len(agent.sent)) for agent in self.agents]}\n{self.log()[-3000:]}")
 
     def sent(self) -> Sent:
         return set().union(*(agent.sent for agent in self.agents))
@@ -321,6 +324,50 @@ def test_without_a_broker_it_waits(stage: Stage) -> None:
     stage.settle()
     assert stored(stage.city) == sorted(stage.sent())
     assert stage.log().count("waiting for the broker") == 2
+
+
+@contextlib.contextmanager
+def dropping(at: City, is_shaking_hands: bool) -> Iterator[None]:
+    """Be a broker that ends each connection instead of answering it, as one does that is just ending; before the handshake's end, or after it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(at.broker_folder / "server.pem", at.broker_folder / "server.key")
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                link = listener.accept()[0]
+                with contextlib.suppress(OSError), link:
+                    if not is_shaking_hands:
+                        link.recv(4096)
+                        continue
+                    with context.wrap_socket(link, server_side=True) as talk:
+                        talk.recv(1)
+
+    with socket.create_server(("127.0.0.1", at.broker.city_port)) as listener:
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield
+        listener.shutdown(socket.SHUT_RDWR)
+    thread.join(10)
+
+
+@pytest.mark.parametrize("is_shaking_hands", [True, False])
+def test_a_broker_that_is_just_ending_is_waited_for(stage: Stage, is_shaking_hands: bool) -> None:
+    """It drops who comes at that moment; who always does is no broker of ours, and is said to be so."""
+    stage.broker.stop()
+    with dropping(stage.city, is_shaking_hands):
+        stage.serve()
+        until(lambda: "waiting for the broker" in stage.log(), "the message")
+    stage.broker.start()
+    stage.go_on(10)
+    stage.settle()
+    assert stored(stage.city) == sorted(stage.sent())
+    assert stage.end() == 0
+    stage.broker.stop()
+    with dropping(stage.city, is_shaking_hands):
+        process = stage.serve()
+        assert process.wait(60) != 0
+    assert ("ended the connection of _ingest before it answered" if is_shaking_hands else "TLS failed") in stage.log().splitlines()[-1]
 
 
 def test_a_city_without_its_files_is_refused(tmp_path: Path) -> None:
