@@ -46,11 +46,18 @@ class Places(NamedTuple):
     search: str = SEARCH
 
 
+class Seen(NamedTuple):
+    """What one look began with: the file as it was, and the kernel's number of each device that a cap is for."""
+
+    stamp: object
+    numbers: Mapping[str, str]
+
+
 class Failure(NamedTuple):
     """Why a file could not be carried out, when what (file and devices), and when it is tried again."""
 
     reason: str
-    seen: object
+    seen: Seen
     wait_s: float
     again_at: float
 
@@ -96,11 +103,11 @@ class Carried:
         for name, path in self._places.files.items():
             failure = self._failures.get(name)
             # Before it is tried: what changes meanwhile is another.
-            seen = (_stamp(path), self._indexes() if name == CAPS else None)
+            seen = Seen(_stamp(path), self._indexes() if name == CAPS else {})
             if failure and self._monotonic() < failure.again_at and failure.seen == seen:
                 continue
             try:
-                self._look(name, asked)
+                self._look(name, seen, asked)
             except Unavailable as error:
                 self._stamps.pop(name, None)
                 self._fail(name, str(error), seen)
@@ -118,7 +125,7 @@ class Carried:
             return str(error)
         return None
 
-    def _fail(self, name: str, reason: str, seen: object) -> None:
+    def _fail(self, name: str, reason: str, seen: Seen) -> None:
         """Remember a failure; what went wrong is said once, until something else does: a kernel may lack what is asked for, for ever."""
         last, wait_s = self._failures.get(name), AGAIN_S
         if last and last.reason == reason:
@@ -127,19 +134,17 @@ class Carried:
             LOG.error("it is tried again: %s", reason)
         self._failures[name] = Failure(reason, seen, wait_s, self._monotonic() + wait_s)
 
-    def _look(self, name: str, asked: bytes | None) -> None:
-        stamp = _stamp(self._places.files[name])
-        if stamp != self._stamps.get(name):
+    def _look(self, name: str, seen: Seen, asked: bytes | None) -> None:
+        if seen.stamp != self._stamps.get(name):
             is_ours = os.path.isdir(self._ram(name))
             if not self._content(name) and not is_ours:
                 # Nothing is wanted, and nothing of ours can stand.
-                self._stamps[name] = stamp
+                self._stamps[name] = seen.stamp
                 return
             self.apply(name)
         elif name == CAPS and self._content(name):
-            numbers = self._indexes()
-            new = [ifname for ifname, number in numbers.items() if number and number != self._numbers.get(ifname)]
-            self._numbers = numbers
+            new = [ifname for ifname, number in seen.numbers.items() if number and number != self._numbers.get(ifname)]
+            self._numbers = dict(seen.numbers)
             if len(new) > 1:
                 # Several at once, as when Wi-Fi starts anew: one look at all is sooner done than one at each, and none is capped before its turn.
                 self._carry_out(CAPS, "apply")
