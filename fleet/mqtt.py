@@ -114,7 +114,7 @@ class Client:
         self._filters: dict[str, None] = {}
         self._asked: dict[int, Sequence[str]] = {}
         self._answered: OrderedDict[int, None] = OrderedDict()
-        self._refusal, self._is_dropped = "", False
+        self._refusal: Refused | None = None
         self._thread: threading.Thread | None = None
         self._client = self._make()
 
@@ -137,11 +137,11 @@ class Client:
         with self._news:
             while not self.is_connected and not self._refusal and time.monotonic() < deadline:
                 self._news.wait(max(0.0, min(LOOK_EVERY_S, deadline - time.monotonic())))
-            is_connected, refusal, kind = self.is_connected, self._refusal, Dropped if self._is_dropped else Refused
+            is_connected, refusal = self.is_connected, self._refusal
         if not is_connected:
             self.close()
             self._client = self._make()
-            raise kind(f"{self._where()}: {refusal}") if refusal else Away(f"{self._where()}: no answer to CONNECT within {within_s:g} s")
+            raise refusal or Away(f"{self._where()}: no answer to CONNECT within {within_s:g} s")
 
     def subscribe(self, filters: Iterable[str]) -> None:
         """Hear these topics at QoS 1, after every reconnect too."""
@@ -212,10 +212,10 @@ class Client:
             self._thread = threading.current_thread()
             if reason.value >= NO:
                 why = "may not come in; is its certificate this city's?" if reason.value in _NOT_LET_IN else "is not taken"
-                self._refusal = f"{self._name} {why} ({str(reason).lower()})"
+                self._refusal = Refused(f"{self._where()}: {self._name} {why} ({str(reason).lower()})")
             else:
                 self.connects += 1
-                self.is_connected, self._refusal = True, ""
+                self.is_connected, self._refusal = True, None
             self._news.notify_all()
         if self.is_connected:
             self._subscribe(list(self._filters))
@@ -223,9 +223,8 @@ class Client:
     def _disconnected(self, *_: object) -> None:
         with self._news:
             if not self.is_connected and not self._refusal:
-                self._is_dropped = True
-                self._refusal = (
-                    f"the broker ended the connection of {self._name} before it answered:"
+                self._refusal = Dropped(
+                    f"{self._where()}: the broker ended the connection of {self._name} before it answered:"
                     " is this port its listener for the city's own clients, and their certificate of ca/operators.pem?"
                 )
             self.is_connected = False
@@ -283,7 +282,7 @@ class Client:
         client.tls_set_context(self._context())
         client.reconnect_delay_set(*RECONNECT_S)
         client.max_inflight_messages_set(UNANSWERED[5 if self._protocol == mqtt.MQTTv5 else 4])
-        self._refusal, self._is_dropped = "", False
+        self._refusal = None
         return client  # type: ignore[no-any-return]  # untyped above because paho 1.6.1 types nothing
 
     def _attach(self) -> None:
